@@ -1,0 +1,311 @@
+//! What goes out: answers first, then messages, each judged at the moment it is written.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use motte_guard::{Delivery, Now, Permit};
+use motte_mqtt::{
+    Packet, PacketId, ProtocolVersion, PublishParts, QoS, encode, encode_publish, encoded_publish_length,
+};
+
+use super::Broker;
+use crate::connection::{Acknowledgement, Connection, ConnectionId, Reply, Stage};
+use crate::message::Message;
+use crate::session::{Inflight, SessionId, Stage as Exchange, Waiting};
+use crate::store::Store;
+
+/// What the shell does after a call of [`Broker::transmit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transmit {
+    /// Everything is said: write out, then close the connection.
+    pub close: bool,
+    /// The budget was used up; call again after writing.
+    pub more: bool,
+}
+
+/// What became of one message that was due.
+enum Outcome {
+    Written,
+    /// Not to be delivered: expired, withheld or larger than the client takes.
+    Dropped,
+}
+
+impl<S: Store> Broker<S> {
+    /// Appends what is to be written to the connection, until `out` holds `budget` bytes or more.
+    ///
+    /// This is the moment of delivery: the reader's and the sender's rights are judged here (law 4), and
+    /// what has been appended counts as delivered.
+    pub fn transmit(&mut self, id: ConnectionId, out: &mut BytesMut, budget: usize, now: Now) -> Transmit {
+        self.write_replies(id, out, budget);
+        let Some(connection) = self.connections.get(id) else {
+            return Transmit {
+                close: true,
+                more: false,
+            };
+        };
+        if connection.stage == Stage::Closing {
+            return Transmit {
+                close: connection.replies.is_empty(),
+                more: !connection.replies.is_empty(),
+            };
+        }
+        if connection.stage == Stage::Established
+            && let Some(session) = connection.session
+        {
+            self.write_resends(id, session, out, budget, now);
+            self.write_messages(id, session, out, budget, now);
+            return Transmit {
+                close: false,
+                more: self.has_more(id, session),
+            };
+        }
+        Transmit::default()
+    }
+
+    fn write_replies(&mut self, id: ConnectionId, out: &mut BytesMut, budget: usize) {
+        let durable = self.engine.store.durable();
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        // Before CONNECT could be read, the client is answered in the older version, which all know.
+        let version = connection.decoder.version().unwrap_or(ProtocolVersion::V311);
+        while out.len() < budget {
+            let Some(reply) = connection.replies.pop(durable) else {
+                return;
+            };
+            if reply.ends_exchange() {
+                connection.unacknowledged = connection.unacknowledged.saturating_sub(1);
+            }
+            let packet = reply.into_packet(connection.terms.wants_problem_information);
+            write_packet(connection, &packet, version, out);
+        }
+    }
+
+    fn write_resends(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        out: &mut BytesMut,
+        budget: usize,
+        now: Now,
+    ) {
+        while out.len() < budget {
+            let Some(window) = self.window(id) else { return };
+            let Some(state) = self.engine.session_mut(session) else {
+                return;
+            };
+            let Some((packet_id, inflight)) = state.outbound.next_resend(window) else {
+                return;
+            };
+            match inflight {
+                Inflight {
+                    stage: Exchange::Released,
+                    ..
+                } => {
+                    let packet = Reply::success(Acknowledgement::Release, packet_id).into_packet(false);
+                    if let Some(connection) = self.connections.get(id)
+                        && let Some(version) = connection.decoder.version()
+                    {
+                        write_packet(connection, &packet, version, out);
+                    }
+                }
+                Inflight {
+                    stage: Exchange::Published(waiting),
+                    ..
+                } => {
+                    let outcome = self.write_message(id, session, &waiting, Some(packet_id), true, out, now);
+                    if matches!(outcome, Outcome::Dropped) {
+                        self.withdraw(session, packet_id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write_messages(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        out: &mut BytesMut,
+        budget: usize,
+        now: Now,
+    ) {
+        let Some(window) = self.window(id) else { return };
+        while out.len() < budget {
+            let Some(state) = self.engine.session_mut(session) else {
+                return;
+            };
+            let Some(waiting) = state.outbound.pop(window) else {
+                return;
+            };
+            if waiting.qos == QoS::AtMostOnce {
+                self.write_message(id, session, &waiting, None, false, out, now);
+                continue;
+            }
+            let sequence = waiting.sequence;
+            let Some(packet_id) = state.outbound.send(waiting.clone()) else {
+                return;
+            };
+            let outcome = self.write_message(id, session, &waiting, Some(packet_id), false, out, now);
+            if matches!(outcome, Outcome::Dropped) {
+                if let Some(state) = self.engine.session_mut(session) {
+                    state.outbound.withdraw(packet_id);
+                }
+                self.engine.settle(session, sequence);
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one message with everything that decides how it is written"
+    )]
+    fn write_message(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        waiting: &Waiting,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        out: &mut BytesMut,
+        now: Now,
+    ) -> Outcome {
+        let message = &waiting.message;
+        if message.is_expired(now.monotonic) {
+            self.totals.messages_expired += 1;
+            return Outcome::Dropped;
+        }
+        let Some(reader) = self.engine.session(session) else {
+            return Outcome::Dropped;
+        };
+        let rights = Arc::clone(&reader.rights);
+        match self
+            .guard
+            .deliver(&rights, &message.sender, message.provenance(), &message.topic)
+        {
+            Ok(permit) => {
+                let Some(connection) = self.connections.get_mut(id) else {
+                    return Outcome::Dropped;
+                };
+                let outcome = deliver(permit, connection, waiting, packet_id, dup, out, now);
+                match outcome {
+                    Outcome::Written => self.totals.messages_sent += 1,
+                    Outcome::Dropped => self.totals.messages_too_large += 1,
+                }
+                outcome
+            }
+            Err(denial) => {
+                self.totals.messages_withheld += 1;
+                self.record_withheld(message, &denial, now);
+                Outcome::Dropped
+            }
+        }
+    }
+
+    fn withdraw(&mut self, session: SessionId, packet_id: PacketId) {
+        let withdrawn = self
+            .engine
+            .session_mut(session)
+            .and_then(|state| state.outbound.withdraw(packet_id));
+        if let Some(sequence) = withdrawn {
+            self.engine.settle(session, sequence);
+        }
+    }
+
+    fn window(&self, id: ConnectionId) -> Option<usize> {
+        let connection = self.connections.get(id)?;
+        // The client's Receive Maximum, and never more than its role may hold unacknowledged.
+        Some(
+            connection
+                .terms
+                .receive_maximum
+                .min(usize::from(connection.limits.inflight)),
+        )
+    }
+
+    fn has_more(&self, id: ConnectionId, session: SessionId) -> bool {
+        let durable = self.engine.store.durable();
+        let replies = self
+            .connections
+            .get(id)
+            .is_some_and(|connection| connection.replies.is_ready(durable));
+        let window = self.window(id).unwrap_or(0);
+        replies
+            || self
+                .engine
+                .session(session)
+                .is_some_and(|state| state.outbound.has_work(window))
+    }
+}
+
+fn write_packet(connection: &Connection, packet: &Packet, version: ProtocolVersion, out: &mut BytesMut) {
+    let start = out.len();
+    if encode(packet, version, out).is_err() || out.len() - start > connection.terms.maximum_packet_size {
+        // Only text for people can make an answer too long; without it the answer still stands
+        // (MQTT-3.1.2-24). What cannot be said at all is not said.
+        out.truncate(start);
+        let plain = without_text(packet);
+        if encode(&plain, version, out).is_err() || out.len() - start > connection.terms.maximum_packet_size {
+            out.truncate(start);
+        }
+    }
+}
+
+fn without_text(packet: &Packet) -> Packet {
+    let mut plain = packet.clone();
+    match &mut plain {
+        Packet::ConnAck(answer) => answer.properties.reason_string = None,
+        Packet::PubAck(answer)
+        | Packet::PubRec(answer)
+        | Packet::PubRel(answer)
+        | Packet::PubComp(answer) => {
+            answer.reason_string = None;
+        }
+        Packet::SubAck(answer) => answer.reason_string = None,
+        Packet::UnsubAck(answer) => answer.reason_string = None,
+        Packet::Disconnect(answer) => answer.reason_string = None,
+        _ => {}
+    }
+    plain
+}
+
+/// Writes a permitted message, if the client takes packets of its size (MQTT-3.1.2-25).
+fn deliver(
+    _permit: Permit<Delivery>,
+    connection: &mut Connection,
+    waiting: &Waiting,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    out: &mut BytesMut,
+    now: Now,
+) -> Outcome {
+    let Some(version) = connection.decoder.version() else {
+        return Outcome::Dropped;
+    };
+    let message: &Message = &waiting.message;
+    let spelling = connection.outbound_aliases.spell(&message.topic);
+    let parts = PublishParts {
+        dup,
+        qos: waiting.qos,
+        retain: waiting.retain,
+        topic: if spelling.alias_only { "" } else { &message.topic },
+        packet_id,
+        topic_alias: spelling.alias,
+        message_expiry_interval: message.remaining_seconds(now.monotonic),
+        subscription_identifiers: &waiting.identifiers,
+        properties: &message.properties,
+        payload: &message.payload,
+    };
+    if connection.terms.maximum_packet_size != usize::MAX
+        && encoded_publish_length(&parts, version) > connection.terms.maximum_packet_size
+    {
+        return Outcome::Dropped;
+    }
+    let start = out.len();
+    if encode_publish(&parts, version, out).is_err() {
+        out.truncate(start);
+        return Outcome::Dropped;
+    }
+    connection.outbound_aliases.written(&message.topic, &spelling);
+    Outcome::Written
+}

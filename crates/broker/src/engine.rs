@@ -1,0 +1,417 @@
+//! Sessions, subscriptions, retained messages: what outlives a connection.
+//!
+//! Everything here that has an effect on somebody else takes a [`Permit`], which only the guard makes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use motte_guard::{
+    Connected, Permit, Principal, Published, Retained, SessionGranted, Subscribed, WillGranted,
+};
+use motte_mqtt::{PacketId, QoS};
+use motte_policy::Rights;
+
+use crate::connection::ConnectionId;
+use crate::message::Message;
+use crate::session::{QueueLimits, Session, SessionId, SessionName, SubscriptionOptions, Will};
+use crate::settings::IDENTIFIERS_PER_DELIVERY;
+use crate::store::{Change, Position, Store};
+use crate::topics::retained::RetainedMessages;
+use crate::topics::subscriptions::{Subscriber, Subscriptions};
+
+/// The state that outlives connections.
+#[derive(Debug)]
+pub(crate) struct Engine<S> {
+    sessions: Vec<Option<Session>>,
+    free: Vec<SessionId>,
+    names: HashMap<SessionName, SessionId>,
+    by_identity: HashMap<String, BTreeSet<SessionId>>,
+    subscriptions: Subscriptions,
+    pub(crate) retained: RetainedMessages,
+    pub(crate) store: S,
+    found: Vec<Subscriber>,
+    /// Connections whose session has something new to send.
+    pub(crate) with_work: Vec<ConnectionId>,
+    /// Messages that found a full queue since the process started.
+    pub(crate) dropped_by_full_queues: u64,
+}
+
+/// The outcome of opening a session.
+pub(crate) struct Opened {
+    pub(crate) session: SessionId,
+    /// Whether the client finds what it left (Session Present).
+    pub(crate) present: bool,
+    /// A connection that had the session until now.
+    pub(crate) displaced: Option<ConnectionId>,
+}
+
+impl<S: Store> Engine<S> {
+    pub(crate) fn new(store: S) -> Self {
+        Self {
+            sessions: Vec::new(),
+            free: Vec::new(),
+            names: HashMap::new(),
+            by_identity: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            retained: RetainedMessages::default(),
+            store,
+            found: Vec::new(),
+            with_work: Vec::new(),
+            dropped_by_full_queues: 0,
+        }
+    }
+
+    pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn find(&self, name: &SessionName) -> Option<SessionId> {
+        self.names.get(name).copied()
+    }
+
+    /// Every session, in a fixed order.
+    pub(crate) fn session_ids(&self) -> Vec<SessionId> {
+        (0..)
+            .zip(&self.sessions)
+            .filter(|(_, session)| session.is_some())
+            .map(|(id, _)| SessionId(id))
+            .collect()
+    }
+
+    pub(crate) fn sessions_of(&self, identity: &str) -> usize {
+        self.by_identity.get(identity).map_or(0, BTreeSet::len)
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Resumes or begins the session of a permitted connection.
+    pub(crate) fn open_session(
+        &mut self,
+        permit: Permit<Connected>,
+        _session: Permit<SessionGranted>,
+        principal: &Arc<Principal>,
+        connection: ConnectionId,
+        clean_start: bool,
+        expiry: u32,
+    ) -> Opened {
+        let Connected {
+            client_id, rights, ..
+        } = permit.into_action();
+        let name = SessionName {
+            identity: principal.identity.to_string(),
+            client_id,
+        };
+        let existing = self.find(&name);
+        let displaced = existing
+            .and_then(|id| self.session(id))
+            .and_then(|session| session.connection);
+        let kept = existing.filter(|_| !clean_start);
+        if let (Some(id), None) = (existing, kept) {
+            self.end_session(id);
+        }
+        let session = kept.unwrap_or_else(|| self.begin_session(&name, principal, &rights));
+        if let Some(state) = self.session_mut(session) {
+            state.principal = Arc::clone(principal);
+            state.rights = rights;
+            state.connection = Some(connection);
+            state.expiry = expiry;
+            state.ends_at = None;
+            state.outbound.disconnect();
+            state.outbound.resume();
+        }
+        self.store.record(&Change::SessionKept {
+            session: &name,
+            expiry,
+        });
+        Opened {
+            session,
+            present: kept.is_some(),
+            displaced,
+        }
+    }
+
+    fn begin_session(
+        &mut self,
+        name: &SessionName,
+        principal: &Arc<Principal>,
+        rights: &Arc<Rights>,
+    ) -> SessionId {
+        let session = Session::new(name.clone(), Arc::clone(principal), Arc::clone(rights));
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.sessions.push(None);
+            SessionId(u32::try_from(self.sessions.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(slot) = self.sessions.get_mut(id.0 as usize) {
+            *slot = Some(session);
+        }
+        self.names.insert(name.clone(), id);
+        self.by_identity
+            .entry(name.identity.clone())
+            .or_default()
+            .insert(id);
+        id
+    }
+
+    /// Ends a session with everything in it. The will is the caller's to publish or drop first.
+    pub(crate) fn end_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::take) else {
+            return;
+        };
+        for filter in session.subscriptions.keys() {
+            self.subscriptions.remove(filter, id);
+        }
+        self.names.remove(&session.name);
+        if let Some(siblings) = self.by_identity.get_mut(&session.name.identity) {
+            siblings.remove(&id);
+            if siblings.is_empty() {
+                self.by_identity.remove(&session.name.identity);
+            }
+        }
+        self.free.push(id);
+        self.store.record(&Change::SessionEnded {
+            session: &session.name,
+        });
+    }
+
+    /// Keeps a permitted will until the connection ends.
+    pub(crate) fn keep_will(&mut self, _permit: Permit<WillGranted>, id: SessionId, will: Will) {
+        if let Some(session) = self.session_mut(id) {
+            session.will = Some(will);
+        }
+    }
+
+    /// Installs a permitted subscription; returns whether the filter is new to the session.
+    pub(crate) fn subscribe(
+        &mut self,
+        permit: &Permit<Subscribed>,
+        id: SessionId,
+        filter: &ByteString,
+        mut options: SubscriptionOptions,
+    ) -> bool {
+        options.granted_qos = options.requested_qos.min(permit.action().maximum_qos);
+        // Copied, because the packet's buffer would stay alive as long as the subscription does.
+        let filter = ByteString::from(filter.to_string());
+        let Some(session) = self.session_mut(id) else {
+            return false;
+        };
+        let is_new = session.subscriptions.insert(filter.clone(), options).is_none();
+        let name = session.name.clone();
+        self.subscriptions.insert(&filter, options.subscriber(id));
+        self.store.record(&Change::Subscribed {
+            session: &name,
+            filter: &filter,
+        });
+        is_new
+    }
+
+    /// Ends a subscription; whether there was one.
+    pub(crate) fn unsubscribe(&mut self, id: SessionId, filter: &str) -> bool {
+        let Some(session) = self.session_mut(id) else {
+            return false;
+        };
+        if session.subscriptions.remove(filter).is_none() {
+            return false;
+        }
+        let name = session.name.clone();
+        self.subscriptions.remove(filter, id);
+        self.store.record(&Change::Unsubscribed {
+            session: &name,
+            filter,
+        });
+        true
+    }
+
+    /// Lets the stored messages that a new subscription matches wait for the session.
+    pub(crate) fn replay_retained(&mut self, id: SessionId, filter: &str, now: Duration, limit: usize) {
+        let matching = self.retained.matching(filter, now, limit);
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(options) = session.subscriptions.get(filter).copied() else {
+            return;
+        };
+        for message in &matching {
+            let qos = message.qos.min(options.granted_qos);
+            match session.outbound.push_replay(message, qos, options.identifier) {
+                Some(sequence) if qos > QoS::AtMostOnce => {
+                    self.store.record(&Change::Queued {
+                        session: &session.name,
+                        sequence,
+                        message,
+                    });
+                }
+                Some(_) => {}
+                None => self.dropped_by_full_queues += 1,
+            }
+        }
+        self.with_work.extend(session.connection);
+    }
+
+    /// Stores or, with an empty payload, removes a retained message.
+    pub(crate) fn retain(&mut self, _permit: &Permit<Retained>, message: &Arc<Message>) {
+        if message.payload.is_empty() {
+            if self.retained.remove(&message.topic).is_some() {
+                self.store.record(&Change::RetainedRemoved {
+                    topic: &message.topic,
+                });
+            }
+            return;
+        }
+        self.retained.store(message);
+        self.store.record(&Change::Retained { message });
+    }
+
+    /// Routes a permitted message.
+    pub(crate) fn publish(&mut self, _permit: &Permit<Published>, message: &Arc<Message>, origin: SessionId) {
+        self.route(message, Some(origin));
+    }
+
+    /// Routes a will whose right was judged again at this moment.
+    pub(crate) fn publish_will(
+        &mut self,
+        _permit: &Permit<WillGranted>,
+        message: &Arc<Message>,
+        origin: SessionId,
+    ) {
+        self.route(message, Some(origin));
+    }
+
+    /// Holds a permitted QoS 2 message until its PUBREL, or the bare identifier of a refused one.
+    pub(crate) fn hold(&mut self, id: SessionId, packet_id: PacketId, message: Option<Arc<Message>>) {
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if let Some(message) = &message {
+            self.store.record(&Change::Held {
+                session: &session.name,
+                packet_id: packet_id.get(),
+                message,
+            });
+        }
+        session.held.insert(packet_id, message);
+    }
+
+    /// Takes what waited for this PUBREL; the outer `None` means that nothing did.
+    pub(crate) fn release(&mut self, id: SessionId, packet_id: PacketId) -> Option<Option<Arc<Message>>> {
+        let session = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut)?;
+        let held = session.held.remove(&packet_id)?;
+        self.store.record(&Change::Released {
+            session: &session.name,
+            packet_id: packet_id.get(),
+        });
+        Some(held)
+    }
+
+    /// An outbound message of a session is done.
+    pub(crate) fn settle(&mut self, id: SessionId, sequence: u64) {
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        self.store.record(&Change::Settled {
+            session: &session.name,
+            sequence,
+        });
+    }
+
+    pub(crate) fn recorded(&self) -> Position {
+        self.store.recorded()
+    }
+
+    fn route(&mut self, message: &Arc<Message>, origin: Option<SessionId>) {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        self.subscriptions.matching(&message.topic, &mut found);
+        // One copy for each session, however many of its subscriptions match (attack X12).
+        if found.len() > 1 {
+            found.sort_by_key(|subscriber| subscriber.session);
+        }
+        for matching in found.chunk_by(|left, right| left.session == right.session) {
+            self.enqueue(message, matching, origin);
+        }
+        self.found = found;
+    }
+
+    fn enqueue(&mut self, message: &Arc<Message>, matching: &[Subscriber], origin: Option<SessionId>) {
+        let Some(id) = matching.first().map(|subscriber| subscriber.session) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let mut wanted = matching
+            .iter()
+            .filter(|subscriber| !(subscriber.no_local && origin == Some(id)))
+            .peekable();
+        if wanted.peek().is_none() {
+            return;
+        }
+        let mut highest = QoS::AtMostOnce;
+        let mut retain = false;
+        let mut identifiers = Vec::new();
+        for subscriber in wanted {
+            highest = highest.max(subscriber.qos);
+            retain |= subscriber.retain_as_published && message.retain;
+            if identifiers.len() < IDENTIFIERS_PER_DELIVERY {
+                identifiers.extend(subscriber.identifier);
+            }
+        }
+        let qos = message.qos.min(highest);
+        if session.connection.is_none() && (qos == QoS::AtMostOnce || session.rights.roles().is_empty()) {
+            return;
+        }
+        let limits = session.rights.limits();
+        let limits = QueueLimits {
+            messages: limits.queue_messages as usize,
+            bytes: limits.queue_bytes,
+        };
+        match session.outbound.push(message, qos, retain, identifiers, limits) {
+            Some(sequence) => {
+                if qos > QoS::AtMostOnce {
+                    self.store.record(&Change::Queued {
+                        session: &session.name,
+                        sequence,
+                        message,
+                    });
+                }
+                self.with_work.extend(session.connection);
+            }
+            None => self.dropped_by_full_queues += 1,
+        }
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Removes stored messages for which `unwanted` says so; returns how many.
+    pub(crate) fn remove_retained_where(&mut self, unwanted: impl FnMut(&Message) -> bool) -> usize {
+        let removed = self.retained.remove_where(unwanted);
+        for message in &removed {
+            self.store.record(&Change::RetainedRemoved {
+                topic: &message.topic,
+            });
+        }
+        removed.len()
+    }
+
+    /// Lets go of what has expired, stored or waiting; returns how many messages that were.
+    pub(crate) fn remove_expired(&mut self, now: Duration) -> usize {
+        let mut count = self.remove_retained_where(|message| message.is_expired(now));
+        for session in self.sessions.iter_mut().flatten() {
+            for sequence in session.outbound.remove_expired(now) {
+                count += 1;
+                self.store.record(&Change::Settled {
+                    session: &session.name,
+                    sequence,
+                });
+            }
+        }
+        count
+    }
+}

@@ -1,0 +1,167 @@
+//! An application message on its way, with what is needed to judge it again later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use motte_guard::{Principal, Provenance};
+use motte_mqtt::{PublishProperties, QoS};
+
+/// Payloads up to this many bytes are copied out of the receive buffer; larger ones own most of it.
+///
+/// A message that waits would otherwise keep a whole 16 KiB buffer alive for a payload of a few bytes,
+/// which multiplies every memory limit.
+const COPY_PAYLOAD_BYTES: usize = 4 * 1024;
+
+/// A published message. Immutable and shared between all who receive it.
+#[derive(Debug)]
+pub struct Message {
+    /// The resolved topic name.
+    pub topic: ByteString,
+    /// The payload.
+    pub payload: Bytes,
+    /// Properties that travel with the message; without alias, expiry and subscription identifiers.
+    pub properties: PublishProperties,
+    /// As published.
+    pub qos: QoS,
+    /// As published.
+    pub retain: bool,
+    /// Whether it is a will.
+    pub will: bool,
+    /// Who published it; its right is judged again if the policy changes before delivery.
+    pub sender: Arc<Principal>,
+    /// The generation of the policy that permitted it.
+    pub generation: u64,
+    /// On the monotonic clock; `None` if it does not expire.
+    pub expires_at: Option<Duration>,
+    /// Whether the sender said so: then receivers are told what is left of the interval.
+    pub declares_expiry: bool,
+}
+
+/// Everything about a new message that is not the sender's.
+pub(crate) struct Content {
+    pub(crate) topic: ByteString,
+    pub(crate) payload: Bytes,
+    pub(crate) properties: PublishProperties,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+}
+
+impl Message {
+    /// A message of `sender`, detached from the buffer that it came in. It waits for readers as long as
+    /// its sender says, and never longer than `longest_wait` seconds.
+    pub(crate) fn new(
+        content: Content,
+        will: bool,
+        sender: Arc<Principal>,
+        generation: u64,
+        longest_wait: u32,
+        now: Duration,
+    ) -> Self {
+        let Content {
+            topic,
+            payload,
+            mut properties,
+            qos,
+            retain,
+        } = content;
+        let declared = properties.message_expiry_interval.take();
+        // A retained message stays until it is replaced, unless the sender gave it a time.
+        let wait = match declared {
+            Some(seconds) => Some(seconds.min(longest_wait)),
+            None if retain => None,
+            None => Some(longest_wait),
+        };
+        let expires_at = wait.map(|seconds| now + Duration::from_secs(seconds.into()));
+        detach_properties(&mut properties);
+        let (topic, payload) = detach(&topic, payload);
+        Self {
+            topic,
+            payload,
+            properties,
+            qos,
+            retain,
+            will,
+            sender,
+            generation,
+            expires_at,
+            declares_expiry: declared.is_some(),
+        }
+    }
+
+    /// Bytes that the message holds, counted against queues and retained limits.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let properties = &self.properties;
+        let user: usize = properties
+            .user_properties
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        self.topic.len()
+            + self.payload.len()
+            + user
+            + properties.correlation_data.as_ref().map_or(0, Bytes::len)
+            + properties.response_topic.as_ref().map_or(0, |topic| topic.len())
+            + properties.content_type.as_ref().map_or(0, |kind| kind.len())
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_expired(&self, now: Duration) -> bool {
+        self.expires_at.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Seconds left for the Message Expiry Interval, rounded up; `None` if the sender set none.
+    #[must_use]
+    pub fn remaining_seconds(&self, now: Duration) -> Option<u32> {
+        if !self.declares_expiry {
+            return None;
+        }
+        let left = self.expires_at?.saturating_sub(now);
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
+    /// What the guard needs to judge the sender again.
+    pub(crate) fn provenance(&self) -> Provenance {
+        Provenance {
+            generation: self.generation,
+            retain: self.retain,
+            will: self.will,
+            qos: self.qos as u8,
+        }
+    }
+}
+
+/// Copies a small message into one allocation of its own.
+fn detach(topic: &ByteString, payload: Bytes) -> (ByteString, Bytes) {
+    if payload.len() > COPY_PAYLOAD_BYTES {
+        return (detached_text(topic), payload);
+    }
+    let mut copy = BytesMut::with_capacity(topic.len() + payload.len());
+    copy.extend_from_slice(topic.as_bytes());
+    copy.extend_from_slice(&payload);
+    let mut whole = copy.freeze();
+    let head = whole.split_to(topic.len());
+    // The bytes were a ByteString a moment ago, so this check cannot fail.
+    (ByteString::try_from(head).unwrap_or_default(), whole)
+}
+
+/// The same for what travels with it, and drops what belongs to one hop only.
+fn detach_properties(properties: &mut PublishProperties) {
+    properties.topic_alias = None;
+    properties.subscription_identifiers = Vec::new();
+    properties.response_topic = properties.response_topic.as_ref().map(detached_text);
+    properties.content_type = properties.content_type.as_ref().map(detached_text);
+    properties.correlation_data = properties.correlation_data.as_deref().map(Bytes::copy_from_slice);
+    for (name, value) in &mut properties.user_properties {
+        *name = detached_text(name);
+        *value = detached_text(value);
+    }
+}
+
+fn detached_text(text: &ByteString) -> ByteString {
+    ByteString::from(text.to_string())
+}

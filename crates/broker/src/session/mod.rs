@@ -1,0 +1,114 @@
+//! What outlives a connection: subscriptions, messages under way, the will.
+
+mod inflight;
+mod outbound;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use motte_guard::Principal;
+use motte_mqtt::{LastWill, PacketId, QoS};
+use motte_policy::Rights;
+
+pub(crate) use inflight::{Acknowledged, Inflight, Stage};
+pub(crate) use outbound::{Outbound, QueueLimits, Waiting};
+
+use crate::connection::ConnectionId;
+use crate::message::Message;
+use crate::topics::subscriptions::Subscriber;
+
+/// A session's place in the table; may be used again after the session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(crate) u32);
+
+/// What a session is known by (law 3): never the client id alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionName {
+    /// The identity, as `device/toaster-1`.
+    pub identity: String,
+    /// The MQTT client id.
+    pub client_id: String,
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} as `{}`", self.identity, self.client_id)
+    }
+}
+
+/// Session expiry that stands for "never" on the wire.
+pub(crate) const EXPIRY_NEVER: u32 = u32::MAX;
+
+/// A subscription's options as the client gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SubscriptionOptions {
+    /// What the client asked for, before the policy's maximum.
+    pub(crate) requested_qos: QoS,
+    pub(crate) granted_qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) identifier: Option<NonZeroU32>,
+}
+
+impl SubscriptionOptions {
+    pub(crate) fn subscriber(&self, session: SessionId) -> Subscriber {
+        Subscriber {
+            session,
+            qos: self.granted_qos,
+            no_local: self.no_local,
+            retain_as_published: self.retain_as_published,
+            identifier: self.identifier,
+        }
+    }
+}
+
+/// A will that has been permitted and waits for its connection to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) content: Box<LastWill>,
+    pub(crate) sender: Arc<Principal>,
+    /// When it is due, once the connection has ended.
+    pub(crate) due: Option<Duration>,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) name: SessionName,
+    /// The identity as of the last CONNECT.
+    pub(crate) principal: Arc<Principal>,
+    /// Rights under the policy of this moment.
+    pub(crate) rights: Arc<Rights>,
+    pub(crate) connection: Option<ConnectionId>,
+    /// Seconds that the session outlives its connection.
+    pub(crate) expiry: u32,
+    /// When a session without connection ends.
+    pub(crate) ends_at: Option<Duration>,
+    pub(crate) subscriptions: BTreeMap<ByteString, SubscriptionOptions>,
+    pub(crate) outbound: Outbound,
+    /// QoS 2 messages of the client that wait for PUBREL; `None` where the message was refused and a
+    /// 3.1.1 client cannot be told.
+    pub(crate) held: BTreeMap<PacketId, Option<Arc<Message>>>,
+    pub(crate) will: Option<Will>,
+}
+
+impl Session {
+    pub(crate) fn new(name: SessionName, principal: Arc<Principal>, rights: Arc<Rights>) -> Self {
+        Self {
+            name,
+            principal,
+            rights,
+            connection: None,
+            expiry: 0,
+            ends_at: None,
+            subscriptions: BTreeMap::new(),
+            outbound: Outbound::default(),
+            held: BTreeMap::new(),
+            will: None,
+        }
+    }
+}

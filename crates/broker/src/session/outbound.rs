@@ -1,0 +1,344 @@
+//! Messages for one session: waiting, and sent but not acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use motte_mqtt::{PacketId, QoS};
+
+use super::{Acknowledged, Inflight, Stage};
+use crate::message::Message;
+use crate::settings::RETAINED_REPLAY;
+
+/// A message that waits for its turn to be sent to one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) sequence: u64,
+    pub(crate) message: Arc<Message>,
+    /// The lower of the publisher's and the subscription's.
+    pub(crate) qos: QoS,
+    /// The RETAIN flag as this session is to see it.
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Vec<NonZeroU32>,
+    /// A stored message sent because of a new subscription: it costs a pointer, not its bytes.
+    pub(crate) replay: bool,
+}
+
+/// How much may wait, from the role.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+}
+
+/// One line: messages in order with their size.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    bytes: u64,
+    /// How many of them are replays of retained messages, which are bounded on their own.
+    replays: usize,
+}
+
+/// Everything under way from the broker to one session.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    /// QoS 1 and 2: part of the session state.
+    assured: Line,
+    /// QoS 0: lives as long as the connection does.
+    unassured: Line,
+    inflight: BTreeMap<PacketId, Inflight>,
+    /// Identifiers to send again on a resumed session, in order.
+    resend: VecDeque<PacketId>,
+    /// PUBLISH packets of QoS 1 and 2 that this connection has not acknowledged: what Receive Maximum
+    /// bounds (section 4.9).
+    outstanding: usize,
+    last_packet_id: u16,
+    next_sequence: u64,
+}
+
+impl Line {
+    fn push(&mut self, waiting: Waiting) {
+        if waiting.replay {
+            self.replays += 1;
+        } else {
+            self.bytes += waiting.message.size() as u64;
+        }
+        self.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        if waiting.replay {
+            self.replays -= 1;
+        } else {
+            self.bytes -= waiting.message.size() as u64;
+        }
+        Some(waiting)
+    }
+
+    fn has_room(&self, message: &Message, limits: QueueLimits) -> bool {
+        self.waiting.len() - self.replays < limits.messages
+            && self.bytes + message.size() as u64 <= limits.bytes
+    }
+
+    /// Removes what is unwanted, with the books kept.
+    fn remove_where(&mut self, unwanted: &mut dyn FnMut(&Message) -> bool, removed: &mut Vec<u64>) {
+        let before = std::mem::take(self);
+        for waiting in before.waiting {
+            if unwanted(&waiting.message) {
+                removed.push(waiting.sequence);
+            } else {
+                self.push(waiting);
+            }
+        }
+    }
+
+    fn head(&self) -> u64 {
+        self.waiting.front().map_or(u64::MAX, |waiting| waiting.sequence)
+    }
+}
+
+impl Outbound {
+    /// Lets a message wait. The sequence it got, or `None` where the line is full.
+    pub(crate) fn push(
+        &mut self,
+        message: &Arc<Message>,
+        qos: QoS,
+        retain: bool,
+        identifiers: Vec<NonZeroU32>,
+        limits: QueueLimits,
+    ) -> Option<u64> {
+        let line = if qos == QoS::AtMostOnce {
+            &mut self.unassured
+        } else {
+            &mut self.assured
+        };
+        if !line.has_room(message, limits) {
+            return None;
+        }
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        line.push(Waiting {
+            sequence,
+            message: Arc::clone(message),
+            qos,
+            retain,
+            identifiers,
+            replay: false,
+        });
+        Some(sequence)
+    }
+
+    /// Lets a stored message wait because of a new subscription; see [`RETAINED_REPLAY`].
+    pub(crate) fn push_replay(
+        &mut self,
+        message: &Arc<Message>,
+        qos: QoS,
+        identifier: Option<NonZeroU32>,
+    ) -> Option<u64> {
+        if self.unassured.replays + self.assured.replays >= RETAINED_REPLAY {
+            return None;
+        }
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let line = if qos == QoS::AtMostOnce {
+            &mut self.unassured
+        } else {
+            &mut self.assured
+        };
+        let identifiers = identifier.into_iter().collect();
+        let message = Arc::clone(message);
+        line.push(Waiting {
+            sequence,
+            message,
+            qos,
+            retain: true,
+            identifiers,
+            replay: true,
+        });
+        Some(sequence)
+    }
+
+    /// The next message that may be sent under the client's Receive Maximum.
+    pub(crate) fn pop(&mut self, receive_maximum: usize) -> Option<Waiting> {
+        let assured = if self.window_open(receive_maximum) {
+            self.assured.head()
+        } else {
+            u64::MAX
+        };
+        let unassured = self.unassured.head();
+        if assured == u64::MAX && unassured == u64::MAX {
+            return None;
+        }
+        let line = if assured < unassured {
+            &mut self.assured
+        } else {
+            &mut self.unassured
+        };
+        line.pop()
+    }
+
+    /// Whether another QoS 1 or 2 message may be sent.
+    pub(crate) fn window_open(&self, receive_maximum: usize) -> bool {
+        self.outstanding < receive_maximum && self.inflight.len() < usize::from(u16::MAX)
+    }
+
+    /// Whether there is something to send.
+    pub(crate) fn has_work(&self, receive_maximum: usize) -> bool {
+        !self.resend.is_empty()
+            || !self.unassured.waiting.is_empty()
+            || (!self.assured.waiting.is_empty() && self.window_open(receive_maximum))
+    }
+
+    /// Takes an identifier for a message that is being sent for the first time.
+    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<PacketId> {
+        let packet_id = self.free_packet_id()?;
+        self.outstanding += 1;
+        let sequence = waiting.sequence;
+        self.inflight.insert(
+            packet_id,
+            Inflight {
+                sequence,
+                stage: Stage::Published(waiting),
+            },
+        );
+        Some(packet_id)
+    }
+
+    /// The next identifier to send again on this connection, with its state.
+    pub(crate) fn next_resend(&mut self, receive_maximum: usize) -> Option<(PacketId, Inflight)> {
+        while let Some(&packet_id) = self.resend.front() {
+            match self.inflight.get(&packet_id) {
+                None => {
+                    self.resend.pop_front();
+                }
+                Some(Inflight {
+                    stage: Stage::Published(_),
+                    ..
+                }) if self.outstanding >= receive_maximum => {
+                    return None;
+                }
+                Some(inflight) => {
+                    let inflight = inflight.clone();
+                    self.resend.pop_front();
+                    self.outstanding += usize::from(matches!(inflight.stage, Stage::Published(_)));
+                    return Some((packet_id, inflight));
+                }
+            }
+        }
+        None
+    }
+
+    /// Frees an identifier whose message must not be sent (again).
+    pub(crate) fn withdraw(&mut self, packet_id: PacketId) -> Option<u64> {
+        let inflight = self.inflight.remove(&packet_id)?;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        Some(inflight.sequence)
+    }
+
+    /// PUBACK, or PUBREC with a failure.
+    pub(crate) fn acknowledge(&mut self, packet_id: PacketId, of: QoS) -> Acknowledged {
+        match self.inflight.get(&packet_id).map(|inflight| &inflight.stage) {
+            Some(Stage::Published(waiting)) if waiting.qos == of => self.complete(packet_id),
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// PUBREC with success. A repeated one is answered with PUBREL again (MQTT-4.3.3-4).
+    pub(crate) fn receive(&mut self, packet_id: PacketId) -> Acknowledged {
+        match self.inflight.get_mut(&packet_id) {
+            Some(inflight) => match &inflight.stage {
+                Stage::Published(waiting) if waiting.qos != QoS::ExactlyOnce => Acknowledged::Unknown,
+                Stage::Published(_) | Stage::Released => {
+                    inflight.stage = Stage::Released;
+                    Acknowledged::Release
+                }
+            },
+            None => Acknowledged::Unknown,
+        }
+    }
+
+    /// PUBCOMP.
+    pub(crate) fn finish(&mut self, packet_id: PacketId) -> Acknowledged {
+        match self.inflight.get(&packet_id).map(|inflight| &inflight.stage) {
+            Some(Stage::Released) => self.complete(packet_id),
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    fn complete(&mut self, packet_id: PacketId) -> Acknowledged {
+        match self.inflight.remove(&packet_id) {
+            Some(inflight) => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                Acknowledged::Complete {
+                    sequence: inflight.sequence,
+                }
+            }
+            None => Acknowledged::Unknown,
+        }
+    }
+
+    /// A new connection took the session: everything unacknowledged is to be sent again, in order
+    /// (MQTT-4.4.0-1).
+    pub(crate) fn resume(&mut self) {
+        let mut order: Vec<(u64, PacketId)> = self
+            .inflight
+            .iter()
+            .map(|(packet_id, inflight)| (inflight.sequence, *packet_id))
+            .collect();
+        order.sort_unstable();
+        self.resend = order.into_iter().map(|(_, packet_id)| packet_id).collect();
+        self.outstanding = 0;
+    }
+
+    /// The connection ended: QoS 0 messages are not session state.
+    pub(crate) fn disconnect(&mut self) {
+        self.unassured = Line::default();
+        self.resend.clear();
+        self.outstanding = 0;
+    }
+
+    /// Removes every message that is not to be delivered any more; returns their places. An exchange
+    /// that reached PUBREL goes on: it carries nothing.
+    pub(crate) fn remove_where(&mut self, mut unwanted: impl FnMut(&Message) -> bool) -> Vec<u64> {
+        let mut removed = Vec::new();
+        self.assured.remove_where(&mut unwanted, &mut removed);
+        self.unassured.remove_where(&mut unwanted, &mut removed);
+        removed
+    }
+
+    /// Drops what has expired while it waited; returns the places.
+    pub(crate) fn remove_expired(&mut self, now: Duration) -> Vec<u64> {
+        self.remove_where(|message| message.is_expired(now))
+    }
+
+    /// Messages and bytes that wait or are not acknowledged.
+    pub(crate) fn held(&self) -> (usize, u64) {
+        let inflight: u64 = self
+            .inflight
+            .values()
+            .map(|inflight| match &inflight.stage {
+                Stage::Published(waiting) => waiting.message.size() as u64,
+                Stage::Released => 0,
+            })
+            .sum();
+        (
+            self.assured.waiting.len() + self.unassured.waiting.len() + self.inflight.len(),
+            self.assured.bytes + self.unassured.bytes + inflight,
+        )
+    }
+
+    fn free_packet_id(&mut self) -> Option<PacketId> {
+        // `window_open` leaves at least one identifier free, so the search ends.
+        for _ in 0..=u16::MAX {
+            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
+            let candidate = PacketId::new(self.last_packet_id)?;
+            if !self.inflight.contains_key(&candidate) {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,112 @@
+//! The steady state: bytes in, a turn with the broker, bytes out.
+
+use std::io::Write;
+use std::task::Context;
+use std::time::Instant;
+
+use motte_broker::ConnectionId;
+
+use super::socket::{Flushed, Received};
+use super::{Connection, Scratch, Step};
+use crate::engine::Broken;
+use crate::tls::refusal;
+
+impl Connection {
+    /// One step of an open connection.
+    pub(super) fn exchange(
+        &mut self,
+        id: ConnectionId,
+        context: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Step, Broken> {
+        self.output_is_due |= self.slot.take_mark();
+        let Some(may_transmit) = self.hand_over(context) else {
+            return Ok(Step::Done);
+        };
+        let mut waits_for_input = false;
+        // While the broker has not taken what is there, nothing more is read: the peer has to wait.
+        if !self.input_is_fresh && !self.ended {
+            match self.receive(context, scratch) {
+                Received::Bytes(count) => {
+                    let bytes = scratch.chunk.get(..count).unwrap_or_default();
+                    if let Err(error) = self.feed(bytes) {
+                        self.refuse(&refusal(&error));
+                        return Ok(self.begin_close());
+                    }
+                }
+                Received::Blocked => waits_for_input = true,
+                Received::Ended => self.ended = true,
+                Received::Failed => return Ok(Step::Done),
+            }
+        }
+        if !(self.input_is_fresh || self.output_is_due && may_transmit) {
+            // A full chunk may end inside a record: nothing to show for it yet, and more to read.
+            return Ok(match (self.ended, waits_for_input) {
+                (true, _) => Step::Done,
+                (false, true) => Step::Idle,
+                (false, false) => Step::Progress,
+            });
+        }
+        self.take_turn(id, may_transmit, context, scratch).map(|step| {
+            if step == Step::Idle && !waits_for_input {
+                Step::Progress
+            } else {
+                step
+            }
+        })
+    }
+
+    /// A turn, and the way of what it yielded to the kernel.
+    fn take_turn(
+        &mut self,
+        id: ConnectionId,
+        may_transmit: bool,
+        context: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Step, Broken> {
+        let Scratch { output, wakes, .. } = scratch;
+        output.clear();
+        let input = self.input_is_fresh.then_some(&mut self.input);
+        let turn =
+            self.around
+                .engine
+                .turn(id, &self.slot, input, may_transmit.then_some(&mut *output), wakes)?;
+        self.around.engine.wake(wakes, self.around.thread);
+        self.input_is_fresh = turn.receive_again;
+        // Without leave to transmit, what is due stays due.
+        self.output_is_due = turn.transmit_again || !may_transmit;
+        if !output.is_empty() && self.tls.writer().write_all(output).is_err() {
+            return Ok(Step::Done);
+        }
+        if turn.close {
+            return Ok(self.begin_close());
+        }
+        match self.hand_over(context) {
+            None => Ok(Step::Done),
+            Some(flushed) if self.input_is_fresh || self.output_is_due && flushed => Ok(Step::Progress),
+            Some(_) if self.ended => Ok(Step::Done),
+            Some(_) => Ok(Step::Idle),
+        }
+    }
+
+    /// Writes the batch under way. Says whether the kernel has it all, or nothing if the connection
+    /// broke.
+    fn hand_over(&mut self, context: &mut Context<'_>) -> Option<bool> {
+        match self.flush(context) {
+            Flushed::All => {
+                if self.slot.end_batch() {
+                    self.around.engine.progress.made();
+                }
+                self.deadline = None;
+                Some(true)
+            }
+            Flushed::Blocked => {
+                let write_deadline = self.around.write_deadline;
+                self.deadline
+                    .get_or_insert_with(|| Instant::now() + write_deadline);
+                Some(false)
+            }
+            Flushed::Failed => None,
+        }
+    }
+}
