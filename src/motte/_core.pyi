@@ -1,0 +1,186 @@
+"""The Rust half of Motte: the data plane, the compiled policy and a TOML reader with positions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, final
+
+__all__ = [
+    "Decision",
+    "ServeError",
+    "Snapshot",
+    "SnapshotError",
+    "TomlError",
+    "TomlValue",
+    "check_fleet",
+    "check_identity_value",
+    "check_topic_filter",
+    "check_topic_name",
+    "default_limits",
+    "filter_contains",
+    "filter_intersection",
+    "filter_matches",
+    "format_spiffe",
+    "parse_spiffe",
+    "parse_toml",
+    "serve",
+]
+
+class ServeError(RuntimeError):
+    """The data plane cannot start or had to stop; `hint` says what to do."""
+
+    hint: str
+
+class SnapshotError(ValueError):
+    """A document is no snapshot; `hint` says what to do."""
+
+    hint: str
+
+class TomlError(ValueError):
+    """A text is not TOML; `message`, `line` and `column` (from 1) say why and where."""
+
+    message: str
+    line: int
+    column: int
+
+@final
+class TomlValue:
+    """A TOML value and its place. Immutable."""
+
+    @property
+    def kind(
+        self,
+    ) -> Literal["table", "array", "string", "integer", "float", "boolean", "datetime"]:
+        """What it is."""
+
+    @property
+    def value(
+        self,
+    ) -> Mapping[str, TomlValue] | tuple[TomlValue, ...] | str | int | float | bool:
+        """Tables are read-only mappings, arrays tuples, dates and times text."""
+
+    @property
+    def line(self) -> int:
+        """The line it begins in, from 1."""
+
+    @property
+    def column(self) -> int:
+        """The character of the line it begins with, from 1."""
+
+    @property
+    def keys(self) -> Mapping[str, tuple[int, int]]:
+        """Line and column of each key of a table; empty for everything else."""
+
+@final
+class Decision:
+    """What the policy answers."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it is allowed."""
+
+    @property
+    def cause(
+        self,
+    ) -> (
+        Literal[
+            "no-role",
+            "not-granted",
+            "denied-by-rule",
+            "wildcard",
+            "retain-not-granted",
+            "qos-not-granted",
+            "will-not-granted",
+            "reserved",
+            "malformed",
+        ]
+        | None
+    ):
+        """Why it is not, in one stable word."""
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that decided."""
+
+    @property
+    def nearest(self) -> str | None:
+        """The grant that comes nearest where none covers the question."""
+
+    @property
+    def counterexample(self) -> str | None:
+        """A topic that the subscription would deliver and must not."""
+
+    @property
+    def maximum_qos(self) -> int | None:
+        """The highest QoS at which it is allowed."""
+
+@final
+class Snapshot:
+    """A compiled policy: the very thing the data plane enforces."""
+
+    def __new__(cls, json: bytes) -> Snapshot: ...
+    @property
+    def generation(self) -> int:
+        """The number of this snapshot."""
+
+    @property
+    def fleet(self) -> str:
+        """The fleet it is for."""
+
+    def roles(self, kind: str, identifier: str, attributes: dict[str, str]) -> list[str]:
+        """The names of the roles that match an identity, in the order of the policy."""
+
+    def limits(self, kind: str, identifier: str, attributes: dict[str, str]) -> dict[str, int]:
+        """The limits of an identity, by the names of the snapshot."""
+
+    def decide(
+        self,
+        kind: str,
+        identifier: str,
+        attributes: dict[str, str],
+        action: str,
+        topic: str,
+        qos: int = 0,
+        retain: bool = False,
+    ) -> Decision:
+        """Whether an identity may do something, and which rule says so.
+
+        The action is `publish`, `will`, `subscribe` or `receive`. Exceptions are not looked at.
+        """
+
+    def status(self, kind: str, identifier: str) -> Literal["active", "revoked", "quarantined"]:
+        """Where an identity stands."""
+
+def filter_matches(topic_filter: str, topic: str) -> bool:
+    """Whether the topic filter matches the topic name."""
+
+def filter_contains(grants: Sequence[str], denials: Sequence[str], topic_filter: str) -> str | None:
+    """A topic of the filter that is not granted or that is denied; `None` if there is none."""
+
+def filter_intersection(left: str, right: str) -> str | None:
+    """The filter of the topics that both filters match; `None` if there are none."""
+
+def check_topic_name(topic: str) -> None:
+    """Raises `ValueError` if the text is no topic name."""
+
+def check_topic_filter(topic_filter: str) -> None:
+    """Raises `ValueError` if the text is no topic filter."""
+
+def check_identity_value(value: str) -> None:
+    """Raises `ValueError` if the text cannot be an id, an attribute key or an attribute value."""
+
+def check_fleet(fleet: str) -> None:
+    """Raises `ValueError` if the text cannot be the name of a fleet."""
+
+def parse_spiffe(uri: str, fleet: str) -> tuple[str, str, dict[str, str]]:
+    """Kind, id and attributes of a SPIFFE id of the fleet."""
+
+def format_spiffe(kind: str, identifier: str, attributes: dict[str, str], fleet: str) -> str:
+    """The one SPIFFE id of an identity."""
+
+def default_limits(kind: str) -> dict[str, int]:
+    """What a role of this kind gets where it says nothing, by the names of the snapshot."""
+
+def parse_toml(text: str) -> TomlValue:
+    """Reads TOML. Raises `TomlError` with line and column."""
+
+def serve(settings_json: str) -> None:
+    """Serves until SIGTERM, SIGINT or the `stop` command. Python does not run meanwhile."""

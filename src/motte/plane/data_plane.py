@@ -1,0 +1,75 @@
+"""The data plane process: reads ``motte.toml``, hands over to Rust and is not heard of again.
+
+Run as ``python -m motte.plane.data_plane DIRECTORY``. Whatever stops it is said in two lines on
+standard error, ``error: …`` and ``hint: …``, which `motte.plane.process` reads back.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from motte.config import Config, load
+from motte.deployment import Deployment
+from motte.errors import ExitCode, MotteError
+from motte.fleet.layout import SERVER_CERTIFICATE, SERVER_KEY, TRUSTED_AUTHORITY
+
+__all__ = ["ERROR_PREFIX", "HINT_PREFIX", "main", "settings_json"]
+
+ERROR_PREFIX: Final = "error: "
+"""How the line that says what is wrong begins."""
+HINT_PREFIX: Final = "hint: "
+"""How the line that says what to do begins."""
+
+
+def settings_json(config: Config, deployment: Deployment) -> str:
+    """What ``motte._core.serve`` is told at its start."""
+    network = config.network
+    return json.dumps(
+        {
+            "fleet": config.fleet.name,
+            "listener": {"address": config.listener.address, "port": config.listener.port},
+            "server_certificate": str(deployment.server / SERVER_CERTIFICATE),
+            "server_key": str(deployment.server / SERVER_KEY),
+            "client_authority": str(deployment.server / TRUSTED_AUTHORITY),
+            "state_directory": str(deployment.state),
+            "threads": 0,
+            "network": {
+                "connections_per_address": network.connections_per_address,
+                "handshakes_per_second": network.handshakes_per_second,
+                "handshake_burst": network.handshake_burst,
+                "maximum_connections": network.maximum_connections,
+                "banned": list(network.banned),
+            },
+            "handshake_deadline_seconds": network.handshake_deadline_seconds,
+        }
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Serves until stopped; the exit code."""
+    if len(arguments) != 1:
+        return _fail("one argument is needed: the deployment folder", None, ExitCode.USAGE)
+    from motte import _core
+
+    deployment = Deployment(Path(arguments[0]).absolute())
+    try:
+        _core.serve(settings_json(load(deployment.config_file), deployment))
+    except MotteError as error:
+        return _fail(error.message, error.hint, error.exit_code)
+    except _core.ServeError as error:
+        hint = getattr(error, "hint", None)
+        return _fail(str(error), hint, ExitCode.DATA_PLANE)
+    return ExitCode.OK
+
+
+def _fail(message: str, hint: str | None, code: ExitCode) -> int:
+    text = " ".join(message.split("\n"))
+    sys.stderr.write(f"{ERROR_PREFIX}{text}\n")
+    if hint:
+        sys.stderr.write(f"{HINT_PREFIX}{hint}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""Makes a new deployment, and completes one whose making was interrupted.
+
+Each step puts one thing in place in one go or not at all, and is left out if the thing is there.
+A marker stands from the first step to the last: with it, what is missing is made; without it,
+what is missing is lost, and that is an error.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from cryptography import x509
+
+from motte.config import Config, default_text, load
+from motte.deployment import Deployment
+from motte.errors import StoreError
+from motte.files import (
+    PRIVATE_FOLDER,
+    check_private,
+    file_errors,
+    make_private_folder,
+    sync_folder,
+    write_private,
+)
+from motte.fleet.authority import create_authority
+from motte.fleet.bundle import remove_drafts
+from motte.fleet.identity import Clock, Kind
+from motte.fleet.registry import create_registry
+from motte.fleet.server import ensure_server_certificate, server_names
+from motte.fleet.service import current_actor
+from motte.plane.context import ControlPlane
+from motte.policy import default_policy_text
+
+__all__ = [
+    "EXAMPLE_IDENTITIES",
+    "Progress",
+    "begin",
+    "complete",
+    "renew_server_certificate",
+]
+
+Progress = Callable[[str], None]
+
+EXAMPLE_IDENTITIES: Final[tuple[tuple[Kind, str, dict[str, str]], ...]] = (
+    (Kind.DEVICE, "toaster-1", {"group": "toaster"}),
+    (Kind.DEVICE, "toaster-2", {"group": "toaster"}),
+    (Kind.SERVICE, "dashboard", {}),
+)
+"""Whom a new deployment enrols, so that there is something to try at once."""
+
+EDITABLE_FILE: Final = 0o644
+"""Mode of the files that people edit: they hold no secret."""
+MARKER_TEXT: Final = b"this deployment is being made; `motte up` completes it\n"
+
+
+def begin(deployment: Deployment) -> bool:
+    """Puts the state folder and the marker in place together; whether there is work to do."""
+    with file_errors("make the folder", deployment.root):
+        deployment.root.mkdir(parents=True, exist_ok=True)
+    if not deployment.exists:
+        fresh = deployment.root / f".{deployment.state.name}.{secrets.token_hex(8)}"
+        with file_errors("make", deployment.state):
+            fresh.mkdir(mode=PRIVATE_FOLDER)
+            write_private(fresh / deployment.unfinished.name, MARKER_TEXT)
+            fresh.rename(deployment.state)
+            sync_folder(deployment.root)
+    if not deployment.state.exists():
+        raise StoreError(
+            f"{deployment.state} is missing, but {deployment.config_file.name} is here",
+            hint="put the folder back from a backup: the fleet's authority was in it; or move "
+            f"{deployment.config_file.name} away to make a new deployment",
+        )
+    check_private(deployment.state, folder=True)
+    make_private_folder(deployment.run)
+    return deployment.unfinished.exists()
+
+
+def complete(deployment: Deployment, *, clock: Clock, progress: Progress, port: int | None) -> None:
+    """Makes everything that a deployment needs and that is not there yet."""
+    if not deployment.config_file.exists():
+        text = default_text() if port is None else default_text(port=port)
+        write_private(deployment.config_file, text.encode(), mode=EDITABLE_FILE)
+        progress("wrote motte.toml: what listens where")
+    config = load(deployment.config_file)
+    if not deployment.policy_file.exists():
+        write_private(deployment.policy_file, default_policy_text().encode(), mode=EDITABLE_FILE)
+        progress("wrote policy.toml: who may do what")
+    if not deployment.authority.exists():
+        create_authority(deployment.authority, fleet=config.fleet.name, clock=clock)
+        progress(f"made the authority of the fleet `{config.fleet.name}`")
+    if not deployment.registry.exists():
+        create_registry(
+            deployment.registry, fleet=config.fleet.name, clock=clock, actor=current_actor()
+        )
+        progress("made the registry")
+    _enrol_examples(deployment, clock, progress)
+    with file_errors("finish", deployment.root):
+        deployment.unfinished.unlink()
+        sync_folder(deployment.state)
+
+
+def renew_server_certificate(
+    deployment: Deployment, plane: ControlPlane, clock: Clock, progress: Progress
+) -> None:
+    """Makes or renews the broker's own certificate if that is due."""
+    reason = ensure_server_certificate(
+        deployment.server,
+        plane.authority,
+        names=_names(plane.config),
+        lifetime=timedelta(days=plane.config.certificates.server_days),
+        clock=clock,
+    )
+    if reason:
+        progress(f"made a server certificate ({reason})")
+
+
+def _enrol_examples(deployment: Deployment, clock: Clock, progress: Progress) -> None:
+    make_private_folder(deployment.bundles)
+    remove_drafts(deployment.bundles, clock.now())
+    with ControlPlane(deployment, clock=clock, half_made=True) as plane:
+        for kind, name, attributes in EXAMPLE_IDENTITIES:
+            bundle = deployment.bundle(name)
+            if plane.registry.get(name) is None:
+                plane.enrolment.enrol(kind, name, attributes, why="example")
+                progress(f"enrolled the {kind} {name}")
+            elif not bundle.exists():
+                # Interrupted between the registry and the bundle.
+                plane.enrolment.rotate(name, fleet=plane.fleet, why="bundle was never finished")
+                progress(f"enrolled the {kind} {name}")
+
+
+def _names(config: Config) -> list[x509.GeneralName]:
+    return server_names(config.listener.address, config.listener.names)

@@ -1,0 +1,249 @@
+"""The control plane in the foreground: keeps a data plane running and up to date.
+
+The data plane does not need it: when this process is killed, devices stay connected and the last
+good policy stays in force. The next one finds the running data plane and goes on.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final, Protocol, Self
+
+from motte.deployment import Deployment
+from motte.errors import DataPlaneError, MotteError
+from motte.files import try_lock
+from motte.plane.context import ControlPlane
+from motte.plane.control import Follower, Status, connect
+from motte.plane.process import DataPlane, find_data_plane, publish_lock, start_data_plane
+from motte.plane.publisher import Published, Source
+
+__all__ = ["Observer", "Supervisor", "single_control_plane"]
+
+RECHECK_SECONDS: Final = 5.0
+"""How often the generation in force is compared with the registry. Commands install what they
+change themselves; this only catches a command that died half-way."""
+FIRST_BACKOFF_SECONDS: Final = 0.2
+"""Pause before a data plane that died is started again."""
+LONGEST_BACKOFF_SECONDS: Final = 30.0
+"""Longest such pause; each failure doubles it up to here."""
+HEALTHY_SECONDS: Final = 60.0
+"""A data plane that ran this long counts as healthy: the next pause is the first one again."""
+
+
+class Observer(Protocol):
+    """Whoever shows what happens to a person."""
+
+    def running(self, status: Status, *, attached: bool) -> None:
+        """A data plane listens; ``attached`` if it was running before."""
+
+    def published(self, published: Published) -> None:
+        """A snapshot was put in force."""
+
+    def records(self, records: tuple[dict[str, Any], ...], dropped: int) -> None:
+        """Evidence records arrived, and ``dropped`` more did not."""
+
+    def trouble(self, error: MotteError) -> None:
+        """Something failed, and the supervisor goes on."""
+
+    def died(self, pid: int, restart_in: float) -> None:
+        """The data plane ended by itself and is started again after a pause."""
+
+    def stopping(self) -> None:
+        """The data plane is asked to end."""
+
+    def stopped(self, how: str) -> None:
+        """The data plane has ended."""
+
+
+class Signals:
+    """SIGINT and SIGTERM as something to wait for."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable with a signal."""
+        return self._reader
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A running data plane, and its events if they could be subscribed."""
+
+    process: DataPlane
+    follower: Follower | None
+    since: float
+
+
+class Supervisor:
+    """Runs one deployment until a signal arrives."""
+
+    def __init__(self, plane: ControlPlane, observer: Observer, signals: Signals) -> None:
+        self._plane = plane
+        self._observer = observer
+        self._signals = signals
+        self._backoff = FIRST_BACKOFF_SECONDS
+
+    def run(self) -> None:
+        """Starts or finds the data plane, keeps it going, and stops it at the end."""
+        watched: _Watched | None = self._bring_up(first=True)
+        try:
+            while self._signals.received is None:
+                watched = self._watch(watched) if watched else self._try_again()
+        finally:
+            if watched is not None:
+                self._stop(watched)
+
+    def _bring_up(self, *, first: bool) -> _Watched:
+        """A running data plane with the present policy, started if there is none.
+
+        A starting data plane reads its snapshot from disk, so that is brought up to date before:
+        it never serves a moment with a policy that is already history.
+        """
+        with publish_lock(self._plane.deployment):
+            process = find_data_plane(self._plane.deployment)
+            published = self._publish(process, Source.FILE if first else Source.IN_FORCE)
+            if process is None:
+                process = start_data_plane(self._plane.deployment)
+        self._observer.running(process.status, attached=process.attached)
+        if published is not None:
+            self._observer.published(published)
+        return _Watched(process, self._follow(), time.monotonic())
+
+    def _publish(self, process: DataPlane | None, source: Source) -> Published | None:
+        """Publishes as well as can be: a broken ``policy.toml`` leaves the old policy in force."""
+        publisher = self._plane.publisher
+        try:
+            return publisher.publish_locked(source, process, why="motte up")
+        except MotteError as error:
+            self._observer.trouble(error)
+        if source is Source.FILE:
+            # Who is revoked must be known even if the policy cannot be compiled.
+            with contextlib.suppress(MotteError):
+                return publisher.publish_locked(Source.IN_FORCE, process, why="motte up")
+        return None
+
+    def _watch(self, watched: _Watched) -> _Watched | None:
+        """Waits for whatever happens next; ``None`` if the data plane is gone."""
+        poller = select.poll()
+        poller.register(self._signals.fileno(), select.POLLIN)
+        poller.register(watched.process.fileno(), select.POLLIN)
+        if watched.follower is not None:
+            poller.register(watched.follower.fileno(), select.POLLIN)
+        ready = {descriptor for descriptor, _ in poller.poll(RECHECK_SECONDS * 1000)}
+        if self._signals.received is not None:
+            return watched
+        if watched.follower is not None and watched.follower.fileno() in ready:
+            self._read(watched)
+        if watched.process.ended():
+            self._lost(watched)
+            return None
+        if not ready:
+            self._recheck(watched)
+        return watched
+
+    def _read(self, watched: _Watched) -> None:
+        follower = watched.follower
+        try:
+            batches = follower.read() if follower else []
+        except DataPlaneError as error:
+            self._observer.trouble(error)
+            batches = None
+        if batches is None:
+            self._unfollow(watched)
+        for batch in batches or []:
+            self._observer.records(batch.events, batch.dropped)
+
+    def _recheck(self, watched: _Watched) -> None:
+        """Installs what a command that died half-way left undone, and follows again."""
+        if watched.follower is None:
+            watched.follower = self._follow()
+        deployment = self._plane.deployment
+        try:
+            with connect(deployment.control_socket) as client:
+                behind = client.status().generation < self._plane.registry.generation()
+            if behind:
+                published = self._plane.publisher.publish(Source.IN_FORCE, why="motte up")
+                self._observer.published(published)
+        except MotteError as error:
+            self._observer.trouble(error)
+
+    def _follow(self) -> Follower | None:
+        try:
+            return connect(self._plane.deployment.control_socket).follow()
+        except DataPlaneError as error:
+            self._observer.trouble(error)
+            return None
+
+    def _unfollow(self, watched: _Watched) -> None:
+        if watched.follower is not None:
+            watched.follower.close()
+            watched.follower = None
+
+    def _lost(self, watched: _Watched) -> None:
+        self._unfollow(watched)
+        watched.process.close()
+        if time.monotonic() - watched.since >= HEALTHY_SECONDS:
+            self._backoff = FIRST_BACKOFF_SECONDS
+        self._observer.died(watched.process.pid, self._backoff)
+
+    def _try_again(self) -> _Watched | None:
+        """Waits out the pause, then starts the data plane again."""
+        poller = select.poll()
+        poller.register(self._signals.fileno(), select.POLLIN)
+        poller.poll(self._backoff * 1000)
+        if self._signals.received is not None:
+            return None
+        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
+        try:
+            return self._bring_up(first=False)
+        except MotteError as error:
+            self._observer.trouble(error)
+            return None
+
+    def _stop(self, watched: _Watched) -> None:
+        self._unfollow(watched)
+        self._observer.stopping()
+        try:
+            self._observer.stopped(watched.process.stop(self._plane.deployment.control_socket))
+        finally:
+            watched.process.close()
+
+
+@contextlib.contextmanager
+def single_control_plane(deployment: Deployment) -> Iterator[None]:
+    """Held while ``motte up`` runs on a deployment: there is one at a time."""
+    descriptor = try_lock(deployment.control_plane_lock)
+    if descriptor is None:
+        raise DataPlaneError(
+            f"`motte up` is already running for {deployment.root}",
+            hint="use that one, or end it with Ctrl-C there",
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
