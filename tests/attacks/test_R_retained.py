@@ -1,0 +1,179 @@
+"""Group R: retained messages."""
+
+import time
+
+import pytest
+
+from tests.attacks.conftest import Fleet
+from tests.support import wire
+from tests.support.client import Client
+from tests.support.wire import Property, Reason, Type, Version
+
+
+@pytest.mark.parametrize("how", ["revoked", "quarantined", "serial", "right removed", "no role"])
+def test_R1_a_retained_message_of_a_revoked_sender(fleet: Fleet, how: str) -> None:
+    space = fleet.space
+    grant = {"topic": "{site}/dev/{device}/order", "retain": True}
+    role = space.role("sender", publish=[grant, "{site}/dev/{device}/x"])
+    sender = space.device("sender", "sender")
+    topic = space.of(sender, "order")
+    client = space.client(fleet.version, sender)
+    assert client.publish(topic, b"old command", 1, retain=True) < 0x80
+    assert topic in {packet.topic for packet in _retained(fleet)}
+    policy = space.plane.policy
+    assert policy is not None
+    match how:
+        case "revoked":
+            space.plane.revoke(sender.name)
+        case "quarantined":
+            space.plane.quarantine(sender.name)
+        case "serial":
+            policy.exceptions["revoked_serials"].append(sender.credential.serial_hex)
+            space.plane.apply()
+        case "right removed":
+            role["publish"] = role["publish"][1:]
+            space.plane.apply()
+        case _:
+            policy.roles.remove(role)
+            space.plane.apply()
+    assert topic not in {packet.topic for packet in _retained(fleet)}
+
+
+def _retained(fleet: Fleet) -> list[wire.Packet]:
+    """What a new subscriber to everything is sent; others' messages may be among it."""
+    listener = fleet.space.client(fleet.version, fleet.space.service("late", "observer"))
+    listener.subscribe("#")
+    return [packet for packet in listener.fence() if packet.type is Type.PUBLISH]
+
+
+def test_R1_quarantine_is_undone_by_a_release(fleet: Fleet) -> None:
+    """Withheld is not deleted, where it was a quarantine: the operator may have been wrong."""
+    topic = fleet.space.of(fleet.a, "state")
+    fleet.attacker().publish(topic, b"good", 1, retain=True)
+    fleet.space.plane.quarantine(fleet.a.name)
+    assert topic not in {packet.topic for packet in _retained(fleet)}
+    fleet.space.plane.release(fleet.a.name)
+    found = [packet.payload for packet in _retained(fleet) if packet.topic == topic]
+    assert found in ([b"good"], [])
+
+
+def test_R2_every_retained_message_is_checked_for_its_reader(fleet: Fleet) -> None:
+    """A subscription that was good when it was made meets a denial that came later."""
+    space = fleet.space
+    space.role(
+        "writer", kind="service", publish=[{"topic": "{site}/r/#", "retain": True}]
+    )
+    role = space.role(
+        "reader", kind="service", subscribe=["{site}/r/+", "{site}/s/+"], wildcards=True
+    )
+    writer = space.client(fleet.version, space.service("writer", "writer"))
+    for leaf in ("open", "secret"):
+        writer.publish(f"{space.site}/r/{leaf}", leaf.encode(), 1, retain=True)
+    who = space.service("reader", "reader")
+    reader = space.durable(fleet.version, who)
+    assert reader.subscribe(f"{space.site}/r/+") == (0,)
+    assert len(reader.fence()) == 2
+    role["deny"] = [{"topic": "{site}/r/secret", "actions": ["publish", "subscribe"], "line": 9}]
+    space.plane.apply()
+    codes = reader.subscribe(f"{space.site}/r/+", f"{space.site}/r/open", f"{space.site}/r/secret")
+    assert [code < 0x80 for code in codes] == [False, True, False]
+    assert [packet.payload for packet in reader.fence()] == [b"open"]
+
+
+@pytest.mark.parametrize("what", ["messages", "bytes"])
+def test_R3_retained_messages_of_one_identity_are_bounded(fleet: Fleet, what: str) -> None:
+    space = fleet.space
+    limits = {"retained_messages": 5} if what == "messages" else {"retained_bytes": 500}
+    space.role(
+        "hoarder", publish=[{"topic": "{site}/dev/{device}/+", "retain": True}], limits=limits
+    )
+    who = space.device("hoarder", "hoarder")
+    client = space.client(fleet.version, who)
+    for number in range(5):
+        assert client.publish(space.of(who, f"{number}"), b"x" * 100, 1, retain=True) < 0x80
+    reason = client.publish(space.of(who, "5"), b"x" * 100, 1, retain=True)
+    if fleet.version is Version.V5:
+        assert reason == Reason.QUOTA_EXCEEDED
+    fleet.evidence(who, layer="quota")
+    kept = {packet.topic for packet in _retained(fleet)}
+    assert space.of(who, "5") not in kept
+    assert {space.of(who, f"{number}") for number in range(5)} <= kept
+    # Replacing and deleting go on, and deleting makes room.
+    assert client.publish(space.of(who, "0"), b"y" * 100, 1, retain=True) < 0x80
+    assert client.publish(space.of(who, "1"), b"", 1, retain=True) < 0x80
+    assert client.publish(space.of(who, "5"), b"x" * 100, 1, retain=True) < 0x80
+
+
+def test_R4_replaying_retained_messages_in_a_loop_starves_nobody(
+    fleet: Fleet, bystander: Client
+) -> None:
+    space = fleet.space
+    space.role(
+        "big",
+        kind="service",
+        publish=[{"topic": "{site}/big/+", "retain": True}],
+        subscribe=["{site}/big/+"],
+        wildcards=True,
+        limits={"retained_messages": 1000, "queue_messages": 200},
+    )
+    client = space.client(fleet.version, space.service("big", "big"))
+    for number in range(300):
+        client.publish(f"{space.site}/big/{number}", b"x" * 50, 1, retain=True)
+    loops = 50
+    asked = (f"{space.site}/big/+", wire.options(0))
+    for number in range(1, loops):
+        client.send(wire.subscribe(fleet.version, number, [asked]))
+        client.send(wire.unsubscribe(fleet.version, number, [asked[0]]))
+    began = time.monotonic()
+    bystander.publish(bystander.health_topic, b"still here", 1)
+    assert bystander.message().payload == b"still here"
+    assert time.monotonic() - began < 2.0
+
+
+def test_R5_commands_cannot_be_planted(fleet: Fleet) -> None:
+    """Retain is granted topic by topic; a device's telemetry grant does not have it."""
+    client = fleet.attacker()
+    reason = client.publish(fleet.a_tel, b"planted", 1, retain=True)
+    if fleet.version is Version.V5:
+        assert reason in (Reason.NOT_AUTHORIZED, Reason.RETAIN_NOT_SUPPORTED)
+    assert fleet.a_tel not in {packet.topic for packet in _retained(fleet)}
+
+
+def test_R7_no_message_waits_longer_than_the_role_allows(fleet: Fleet) -> None:
+    """A queued command and a retained one, sent without expiry, are gone after the role's cap."""
+    space = fleet.space
+    space.role(
+        "hasty",
+        kind="service",
+        publish=[{"topic": "{site}/dev/+/cmd", "retain": True}],
+        limits={"message_expiry": 1},
+    )
+    victim = fleet.victim(durable=True)
+    victim.cut()
+    writer = space.client(fleet.version, space.service("hasty", "hasty"))
+    writer.publish(fleet.b_cmd, b"unlock", 1)
+    writer.publish(space.of(fleet.a, "cmd"), b"unlock", 1, retain=True)
+    space.client(fleet.version, space.device("clock"), keep_alive=1).expect_closed()  # 1.5 s
+    fleet.space.durable(fleet.version, fleet.b, session=True).expect_nothing()
+    late = fleet.attacker()
+    late.subscribe(fleet.a_cmd)
+    late.expect_nothing()
+
+
+def test_R7_a_longer_expiry_is_cut_to_the_cap(fleet: Fleet) -> None:
+    if fleet.version is Version.V311:
+        assert fleet.attacker().publish(fleet.a_tel, b"3.1.1 has no expiry", 1) == 0
+        return
+    fleet.space.role(
+        "capped",
+        kind="service",
+        publish=["{site}/dev/+/cmd"],
+        limits={"message_expiry": 50},
+    )
+    victim = fleet.victim()
+    writer = fleet.space.client(fleet.version, fleet.space.service("capped", "capped"))
+    pairs = [(Property.MESSAGE_EXPIRY_INTERVAL, 0xFFFFFFFF)]
+    writer.publish(fleet.b_cmd, b"x", 1, properties=pairs)
+    expiry = victim.message().number(Property.MESSAGE_EXPIRY_INTERVAL)
+    assert expiry is not None
+    assert expiry <= 50

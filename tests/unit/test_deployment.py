@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from motte.deployment import DIRECTORY_VARIABLE, Deployment, find, place
+from motte.errors import ConfigError
+from tests.support.fleet import assert_helpful
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    current = tmp_path / "current"
+    current.mkdir()
+    monkeypatch.chdir(current)
+    return current
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "motte.toml").touch()
+    return folder
+
+
+def test_what_is_named_wins(here: Path, tmp_path: Path) -> None:
+    named, in_environment = made(tmp_path / "named"), made(tmp_path / "environment")
+    made(here)
+    environment = {DIRECTORY_VARIABLE: str(in_environment)}
+    assert find(named, environment).root == named
+    assert find(None, environment).root == in_environment
+    assert find(None, {}).root == here
+
+
+def test_the_folder_below_is_found_after_the_current_one(here: Path) -> None:
+    below = made(here / "deployment")
+    assert find(None, {}).root == below
+    made(here)
+    assert find(None, {}).root == here
+
+
+def test_a_named_folder_without_a_deployment_is_never_passed_over(here: Path) -> None:
+    made(here)
+    with pytest.raises(ConfigError) as caught:
+        find(here / "elsewhere", {})
+    assert "motte up --directory" in str(caught.value.hint)
+    with pytest.raises(ConfigError):
+        find(None, {DIRECTORY_VARIABLE: str(here / "elsewhere")})
+    assert_helpful(caught.value)
+
+
+def test_nothing_anywhere_is_an_error_with_a_way_on(here: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find(None, {})
+    assert str(here) in caught.value.message
+    assert_helpful(caught.value)
+
+
+def test_a_state_folder_alone_counts_as_a_deployment(here: Path) -> None:
+    (here / "state").mkdir()
+    assert find(None, {}).root == here
+
+
+def test_a_new_deployment_never_mixes_with_other_files(here: Path) -> None:
+    assert place(None, {}).root == here
+    (here / ".hidden").touch()
+    assert place(None, {}).root == here
+    (here / "README.md").touch()
+    assert place(None, {}).root == here / "deployment"
+    made(here)
+    assert place(None, {}).root == here
+
+
+def test_paths_are_absolute(here: Path) -> None:
+    made(here / "relative")
+    assert find(Path("relative"), {}) == Deployment(here / "relative")
