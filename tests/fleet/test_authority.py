@@ -132,6 +132,16 @@ class TestAnIdentityCertificate:
         issued = authority.issue_identity(TOASTER, key.public_key(), WEEK)
         assert issued.not_after == START + AUTHORITY_LIFETIME
 
+    @pytest.mark.parametrize("days", [-1, 3653])
+    def test_a_clock_that_is_wrong_is_told(
+        self, authority: Authority, clock: SetClock, days: int
+    ) -> None:
+        clock.advance(timedelta(days=days))
+        key = ec.generate_private_key(ec.SECP256R1())
+        with pytest.raises(StoreError, match="but today is") as caught:
+            authority.issue_identity(TOASTER, key.public_key(), WEEK)
+        assert_helpful(caught.value)
+
     def test_it_is_not_accepted_for_another_fleet(self, issued: Issued, tmp_path: Path) -> None:
         create_authority(tmp_path / "other", fleet="home", clock=SetClock())
         other = root(tmp_path / "other")

@@ -110,6 +110,8 @@ class DataPlane:
         self.policy = policy
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self._evidence: list[dict[str, Any]] = []
+        self._evidence_read = 0
         self.settings: dict[str, Any] = {
             "fleet": FLEET,
             "listener": {"address": HOST, "port": 0},
@@ -233,12 +235,14 @@ class DataPlane:
         return self.state / "evidence" / "evidence.log"
 
     def evidence(self) -> list[dict[str, Any]]:
-        """Every record so far, oldest first."""
-        with contextlib.suppress(FileNotFoundError):
-            whole = self.evidence_path.read_bytes()
-            lines = whole[: whole.rfind(b"\n") + 1].splitlines()
-            return [json.loads(line)["record"] for line in lines]
-        return []
+        """Every record so far, oldest first. What was read before is not read again."""
+        with contextlib.suppress(FileNotFoundError), self.evidence_path.open("rb") as log:
+            log.seek(self._evidence_read)
+            data = log.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._evidence_read += len(whole)
+            self._evidence += [json.loads(line)["record"] for line in whole.splitlines()]
+        return self._evidence
 
     def await_evidence(self, **fields: object) -> dict[str, Any]:
         """The first record with these fields; waits for it."""

@@ -74,7 +74,7 @@ class Space:
         """A role for identities of this test and group alone, in force when this returns."""
         assert self.plane.policy is not None
         made = policy.role(
-            f"{group}-{self.site}",
+            f"{group}-{self.site}-{next(_numbers)}",
             kind=kind,
             attributes={"group": group, "site": self.site},
             publish=publish,

@@ -95,7 +95,9 @@ class Lines:
 
     def wait(self) -> int:
         """The exit code; what is still written is read and kept."""
-        self.rest()
+        if not self._stream.closed:
+            self.rest()
+            self._stream.close()
         return self.process.wait(DEADLINE)
 
     def close(self) -> None:
@@ -141,13 +143,13 @@ class Up:
         """The port that it listens on."""
         return int(self.running["port"])
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Sends a signal to the control plane."""
         self.lines.process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Ends it as a person does; the exit code."""
-        self.signal(number)
+        self.send(number)
         return self.lines.wait()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from motte import __version__
-from motte.cli import device, log, policy, pub, status, sub, up
+from motte.cli import demo, device, log, policy, pub, status, sub, up
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError
 
@@ -31,6 +31,7 @@ app.add_typer(policy.app, name="policy")
 app.command("pub")(pub.pub)
 app.command("sub")(sub.sub)
 app.add_typer(log.app, name="log")
+app.command("demo")(demo.demo)
 
 
 def main(arguments: list[str] | None = None) -> int:

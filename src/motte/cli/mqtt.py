@@ -193,6 +193,8 @@ class Client:
         if expired is not None:
             return expired
         why = self._progress.ended or "the connection ended"
+        if not self._progress.connected:
+            why += " without an answer, as it does when it refuses the certificate"
         if self._progress.tls_error:
             why = f"refused in the TLS handshake, by layer 1 tls: {self._progress.tls_error}"
         return RefusedError(

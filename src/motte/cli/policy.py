@@ -73,7 +73,7 @@ def check(
     say(f"{path} is right: {roles}, {_counted(len(read.warnings), 'warning')}")
     if read.policy.roles:
         say()
-    show_roles(read.policy.roles)
+        show_roles(read.policy.roles)
     return ExitCode.OK
 
 

@@ -49,27 +49,25 @@ def show_diagnostics(source: Source, diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def show_roles(roles: tuple[Role, ...]) -> None:
-    """A table of what each role may do, in the words of the policy file."""
-    if not roles:
-        return
-    table(
-        ("role", "who", "may publish", "may subscribe", "denied", "limits"),
-        [
-            (
-                role.name,
-                str(role.match),
-                _lines(_publish(grant) for grant in role.publish),
-                _lines((*map(_subscribe, role.subscribe), *_wildcards(role))),
-                _lines(map(_denial, role.deny)),
-                _lines(_limits(role)),
-            )
-            for role in roles
-        ],
-    )
+    """A table of what each role may do, in the words of the policy file.
 
-
-def _lines(parts: Iterable[str]) -> str:
-    return "\n".join(parts) or "-"
+    Topics stand below each other, so that they are whole on a terminal of 80 columns.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for role in roles:
+        facts = {
+            "who": [str(role.match)],
+            "may publish": [_publish(grant) for grant in role.publish],
+            "may subscribe": [*map(_subscribe, role.subscribe), *_wildcards(role)],
+            "never": [_denial(denial) for denial in role.deny],
+            "limits": [", ".join(_limits(role))],
+        }
+        name = role.name
+        for what, values in facts.items():
+            for index, value in enumerate(values):
+                rows.append((name, "" if index else what, value))
+                name = ""
+    table(("role", "", ""), rows)
 
 
 def _publish(grant: PublishGrant) -> str:
@@ -85,7 +83,7 @@ def _subscribe(grant: SubscribeGrant) -> str:
 
 
 def _denial(denial: Denial) -> str:
-    only = [f"{denial.actions[0]} only"] if len(denial.actions) == 1 else []
+    only = [f"to {denial.actions[0]}"] if len(denial.actions) == 1 else []
     return _with_notes(denial.topic.text, only)
 
 
@@ -97,7 +95,7 @@ def _with_notes(topic: str, notes: list[str]) -> str:
 def _wildcards(role: Role) -> tuple[str, ...]:
     if not any(grant.topic.has_wildcard for grant in role.subscribe):
         return ()
-    return ("with wildcards",) if role.wildcards else ("concrete topics only",)
+    return ("(with wildcards)",) if role.wildcards else ("(concrete topics only)",)
 
 
 def _limits(role: Role) -> list[str]:

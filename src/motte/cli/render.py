@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motte.errors import MotteError
+from motte.plane import evidence
 from motte.text import printable
 
 __all__ = [
@@ -25,17 +26,7 @@ __all__ = [
     "warn",
 ]
 
-LAYERS: Final = {
-    0: "network",
-    1: "tls",
-    2: "fingerprint",
-    3: "identity",
-    4: "authorization",
-    5: "protocol",
-    6: "quota",
-    7: "detection",
-    8: "evidence",
-}
+LAYERS: Final = {number: name for name, number in evidence.LAYERS.items()}
 """The layers' numbers and names."""
 
 _STYLES: Final = {
@@ -133,11 +124,10 @@ def event_line(record: Mapping[str, Any]) -> Text:
     layer = record.get("layer")
     if layer is not None:
         line.append(f"  {_layer(layer)}", style="bold")
-    parts = [
-        printable(str(record[key]))
-        for key in ("topic", "rule", "detail")
-        if record.get(key) not in {None, ""}
-    ]
+    parts = [printable(str(record[key])) for key in ("topic", "rule", "detail") if record.get(key)]
+    # A detail that names the topic need not be told it twice.
+    if len(parts) > 1 and record.get("topic") and f'"{parts[0]}"' in parts[-1]:
+        parts.pop(0)
     if parts:
         line.append("  " + " · ".join(parts))
     count = record.get("count")

@@ -44,35 +44,40 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Make a deployment if there is none, run broker and control plane until Ctrl-C."""
-    begun = time.monotonic()
     run = invocation(context, directory, as_json)
     deployment = place(run.directory)
-    from motte.fleet.identity import SystemClock
-    from motte.plane import setup
-    from motte.plane.context import ControlPlane
-    from motte.plane.supervisor import Signals, Supervisor, single_control_plane
+    from motte.plane.foundation import begin
+    from motte.plane.process import PreparedDataPlane, single_control_plane
+    from motte.plane.signals import Signals
 
-    clock = SystemClock()
-    screen = _Screen(run, deployment, begun)
+    screen = _Screen(run, deployment)
     with Signals() as signals:
-        half_made = setup.begin(deployment)
-        with single_control_plane(deployment):
+        half_made = begin(deployment)
+        with single_control_plane(deployment), PreparedDataPlane(deployment) as prepared:
+            # The data plane's process gets ready while the modules below are loaded.
+            from motte.fleet.identity import SystemClock
+            from motte.plane import setup
+            from motte.plane.context import ControlPlane
+            from motte.plane.supervisor import Supervisor
+
+            clock = SystemClock()
             if half_made:
                 screen.making()
                 setup.complete(deployment, clock=clock, progress=screen.progress, port=port)
             with ControlPlane(deployment, clock=clock) as plane:
                 setup.renew_server_certificate(deployment, plane, clock, screen.progress)
                 screen.opened(plane)
-                Supervisor(plane, screen, signals).run()
+                Supervisor(plane, screen, signals, prepared).run()
 
 
 class _Screen:
     """Shows a person, or a program, what the control plane is doing."""
 
-    def __init__(self, run: Invocation, deployment: Deployment, begun: float) -> None:
+    def __init__(self, run: Invocation, deployment: Deployment) -> None:
         self._run = run
         self._deployment = deployment
-        self._begun: float | None = begun
+        self._is_first = True
+        self._last_trouble: str | None = None
         self._plane: ControlPlane | None = None
 
     def making(self) -> None:
@@ -90,7 +95,8 @@ class _Screen:
 
     def running(self, status: "Status", *, attached: bool) -> None:
         """A data plane listens."""
-        took = time.monotonic() - self._begun if self._begun is not None else None
+        took = _age_of_this_process() if self._is_first else None
+        self._is_first = False
         if self._run.json:
             self._json(
                 {
@@ -108,7 +114,6 @@ class _Screen:
         if took is None:
             self._say(f"the data plane runs again (process {status.pid})", style="green")
             return
-        self._begun = None
         host = f"[{status.address}]" if ":" in status.address else status.address
         how = (
             f"found the running data plane again (process {status.pid}, "
@@ -138,6 +143,8 @@ class _Screen:
                 }
             )
             return
+        if published.changed:
+            self._say(f"in force: snapshot {published.generation}", style="cyan")
         for text in (*published.warnings, *filter(None, [published.note])):
             warn(text)
 
@@ -158,7 +165,10 @@ class _Screen:
         """Something failed, and it goes on."""
         from motte.cli.render import print_error
 
-        print_error(error, as_json=self._run.json)
+        # The same trouble every few seconds is told once.
+        if error.message != self._last_trouble:
+            print_error(error, as_json=self._run.json)
+        self._last_trouble = error.message
 
     def died(self, pid: int, restart_in: float) -> None:
         """The data plane ended by itself."""
@@ -219,6 +229,13 @@ class _Screen:
         from motte.cli.render import print_json
 
         print_json(document)
+
+
+def _age_of_this_process() -> float:
+    """Seconds since the command was started, the interpreter's own start included."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def _needs_option(root: Path) -> bool:

@@ -78,7 +78,6 @@ class Member:
         self.drops = 0
         self.ready = False
         self.news = news
-        self.acknowledged: set[int] = set()
         self._leaving = False
         self._endpoint = endpoint
         self._trouble = "no answer"
@@ -92,7 +91,6 @@ class Member:
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
-        self.client.on_publish = self._on_publish
 
     def filters(self) -> list[str]:
         """What it subscribes to."""
@@ -146,7 +144,9 @@ class Member:
     def _subscribe(self) -> None:
         self.client.subscribe([(name, 1) for name in self.filters()])
 
-    def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, _p: object) -> None:
+    def _on_connect(
+        self, _c: object, _u: object, _f: object, reason: ReasonCode, _p: object
+    ) -> None:
         if reason.is_failure:
             self._trouble = str(reason)
             return
@@ -165,14 +165,6 @@ class Member:
             if not self._leaving:
                 self.drops += 1
             self.ready = False
-            self.news.notify_all()
-
-    def _on_publish(
-        self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object
-    ) -> None:
-        with self.news:
-            if not reason.is_failure:
-                self.acknowledged.add(mid)
             self.news.notify_all()
 
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
@@ -243,8 +235,8 @@ class House:
         self.news = threading.Condition()
         self.dashboard = Dashboard(endpoint, self.news)
         self.toasters = {name: Toaster(name, endpoint, self.news) for name in names}
-        self.ordered: Counter[str] = Counter()
-        """Commands that the dashboard sent, by toaster."""
+        self.ordered: dict[str, set[str]] = {name: set() for name in self.toasters}
+        """Marks of the commands that the dashboard sent, by toaster."""
         self._stop = threading.Event()
         self._pulse = threading.Thread(target=self._beat, name="toasters", daemon=True)
 
@@ -276,7 +268,7 @@ class House:
     def command(self, name: str) -> str:
         """The dashboard sends a command; the answer is its mark."""
         nonce = secrets.token_hex(8)
-        self.ordered[name] += 1
+        self.ordered[name].add(nonce)
         payload = json.dumps({"do": "toast", "nonce": nonce})
         self.dashboard.client.publish(f"toasters/{name}/command", payload, qos=1)
         return nonce
@@ -306,8 +298,8 @@ class House:
             return Tally(
                 telemetry_sent=toaster.beats,
                 telemetry_seen=len(self.dashboard.seen.get(name, ())),
-                commands_sent=self.ordered[name],
-                commands_seen=len(toaster.commands),
+                commands_sent=len(self.ordered[name]),
+                commands_seen=len(self.ordered[name] & toaster.commands.keys()),
                 drops=toaster.drops,
             )
 

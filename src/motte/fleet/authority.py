@@ -176,6 +176,13 @@ class Authority:
     ) -> x509.CertificateBuilder:
         authority = self._signer.certificate
         now = self._clock.now().replace(microsecond=0)
+        if not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
+            raise StoreError(
+                f"the fleet's authority is good from {authority.not_valid_before_utc:%Y-%m-%d} to "
+                f"{authority.not_valid_after_utc:%Y-%m-%d}, but today is {now:%Y-%m-%d}",
+                hint="check the clock of this host; an authority that has ended means a new "
+                "deployment and enrolling everything again",
+            )
         key_identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         # A common name has at most 64 characters; the id in full stands in the SPIFFE id.
         return (

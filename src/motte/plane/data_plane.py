@@ -1,20 +1,24 @@
 """The data plane process: reads ``motte.toml``, hands over to Rust and is not heard of again.
 
-Run as ``python -m motte.plane.data_plane DIRECTORY``. Whatever stops it is said in two lines on
-standard error, ``error: …`` and ``hint: …``, which `motte.plane.process` reads back.
+Run as ``python -m motte.plane.data_plane DIRECTORY``. With ``-`` as a second argument the settings
+come from standard input instead of ``motte.toml``: such a process can be started ahead of time and
+waits until it is told to serve. Whatever stops it is said in two lines on standard error,
+``error: …`` and ``hint: …``, which `motte.plane.process` reads back.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from motte.config import Config, load
 from motte.deployment import Deployment
 from motte.errors import ExitCode, MotteError
 from motte.fleet.layout import SERVER_CERTIFICATE, SERVER_KEY, TRUSTED_AUTHORITY
 
-__all__ = ["ERROR_PREFIX", "HINT_PREFIX", "main", "settings_json"]
+if TYPE_CHECKING:
+    from motte.config import Config
+
+__all__ = ["ERROR_PREFIX", "FROM_STANDARD_INPUT", "HINT_PREFIX", "main", "settings_json"]
 
 ERROR_PREFIX: Final = "error: "
 """How the line that says what is wrong begins."""
@@ -22,7 +26,11 @@ HINT_PREFIX: Final = "hint: "
 """How the line that says what to do begins."""
 
 
-def settings_json(config: Config, deployment: Deployment) -> str:
+FROM_STANDARD_INPUT: Final = "-"
+"""The second argument of a process that waits for its settings."""
+
+
+def settings_json(config: "Config", deployment: Deployment) -> str:
     """What ``motte._core.serve`` is told at its start."""
     network = config.network
     return json.dumps(
@@ -48,19 +56,28 @@ def settings_json(config: Config, deployment: Deployment) -> str:
 
 def main(arguments: list[str]) -> int:
     """Serves until stopped; the exit code."""
-    if len(arguments) != 1:
+    if len(arguments) not in {1, 2} or arguments[1:] not in ([], [FROM_STANDARD_INPUT]):
         return _fail("one argument is needed: the deployment folder", None, ExitCode.USAGE)
     from motte import _core
 
     deployment = Deployment(Path(arguments[0]).absolute())
     try:
-        _core.serve(settings_json(load(deployment.config_file), deployment))
+        settings = sys.stdin.read() if len(arguments) > 1 else _settings(deployment)
+        if settings:  # none are an order not to start after all
+            _core.serve(settings)
     except MotteError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except _core.ServeError as error:
         hint = getattr(error, "hint", None)
         return _fail(str(error), hint, ExitCode.DATA_PLANE)
     return ExitCode.OK
+
+
+def _settings(deployment: Deployment) -> str:
+    # Not at the top: a process that is told its settings needs no parser for them.
+    from motte.config import load
+
+    return settings_json(load(deployment.config_file), deployment)
 
 
 def _fail(message: str, hint: str | None, code: ExitCode) -> int:

@@ -18,7 +18,20 @@ from typing import Any, Final
 from motte.errors import StoreError
 from motte.files import check_private, file_errors
 
-__all__ = ["Broken", "Verified", "tail", "verify"]
+__all__ = ["LAYERS", "Broken", "Verified", "tail", "verify"]
+
+LAYERS: Final = {
+    "network": 0,
+    "tls": 1,
+    "fingerprint": 2,
+    "identity": 3,
+    "authorization": 4,
+    "protocol": 5,
+    "quota": 6,
+    "detection": 7,
+    "evidence": 8,
+}
+"""The layers' numbers by the names that records use."""
 
 START: Final = "0" * 64
 """What the first line names as the hash before it."""

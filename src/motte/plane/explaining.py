@@ -68,8 +68,10 @@ def _refuse(plane: ControlPlane, name: str) -> Asker:
     try:
         found = plane.fleet.get(name).identity
     except EnrollmentError as error:
-        hint = "to ask about one that could be enrolled, give its attributes: --attribute group=…"
-        raise EnrollmentError(error.message, hint=f"{error.hint}; {hint}") from None
+        ask = "to ask about one that could be enrolled, give its attributes: --attribute group=…"
+        hint = error.hint or "check the id"
+        separator = " " if hint.endswith("?") else "; "
+        raise EnrollmentError(error.message, hint=f"{hint}{separator}{ask}") from None
     return _asker(found.kind, found.id, found.attributes)
 
 

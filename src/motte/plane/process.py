@@ -16,20 +16,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from motte.deployment import Deployment
 from motte.errors import DataPlaneError
 from motte.files import locked, make_private_folder, open_private_log, try_lock
 from motte.plane.control import ControlClient, NotRunningError, Status, connect
-from motte.plane.data_plane import ERROR_PREFIX, HINT_PREFIX
+from motte.plane.data_plane import ERROR_PREFIX, FROM_STANDARD_INPUT, HINT_PREFIX
 from motte.text import printable
 
 __all__ = [
     "DataPlane",
+    "PreparedDataPlane",
     "announced_address",
     "find_data_plane",
     "publish_lock",
+    "single_control_plane",
     "start_data_plane",
 ]
 
@@ -118,6 +120,21 @@ def publish_lock(deployment: Deployment) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def single_control_plane(deployment: Deployment) -> Iterator[None]:
+    """Held while ``motte up`` runs on a deployment: there is one at a time."""
+    descriptor = try_lock(deployment.control_plane_lock)
+    if descriptor is None:
+        raise DataPlaneError(
+            f"`motte up` is already running for {deployment.root}",
+            hint="use that one, or end it with Ctrl-C there",
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def find_data_plane(deployment: Deployment) -> DataPlane | None:
     """The data plane that runs on this deployment, if one does. Needs `publish_lock`."""
     deadline = time.monotonic() + ANSWER_AFTER_LOCK_SECONDS
@@ -137,22 +154,59 @@ def find_data_plane(deployment: Deployment) -> DataPlane | None:
         time.sleep(POLL_SECONDS)
 
 
+class PreparedDataPlane:
+    """A process that has loaded everything and waits for its settings; it touches nothing yet."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._child, self._log_start = _spawn(deployment, FROM_STANDARD_INPUT)
+        self._used = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._used:
+            self._child.communicate(b"")
+
+    def start(self, settings: str) -> DataPlane:
+        """Lets it serve and waits until it listens. Needs `publish_lock`."""
+        self._used = True
+        with contextlib.suppress(BrokenPipeError):  # it died: the reason is in its log
+            if self._child.stdin is not None:
+                self._child.stdin.write(settings.encode())
+                self._child.stdin.close()
+        return _adopt_when_listening(self._deployment, self._child, self._log_start)
+
+
 def start_data_plane(deployment: Deployment) -> DataPlane:
     """Starts a data plane and waits until it listens. Needs `publish_lock`."""
+    child, log_start = _spawn(deployment)
+    return _adopt_when_listening(deployment, child, log_start)
+
+
+def _spawn(deployment: Deployment, *more: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A new process, and the length that its log had before."""
     make_private_folder(deployment.run)
     log = open_private_log(deployment.data_plane_log)
     try:
         log_start = os.fstat(log).st_size
         child = subprocess.Popen(
             # -P: a file in the current folder must not be able to pose as a module.
-            [sys.executable, "-P", "-m", "motte.plane.data_plane", str(deployment.root)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "motte.plane.data_plane", str(deployment.root), *more],
+            stdin=subprocess.PIPE if more else subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     finally:
         os.close(log)
+    return child, log_start
+
+
+def _adopt_when_listening(
+    deployment: Deployment, child: subprocess.Popen[bytes], log_start: int
+) -> DataPlane:
     try:
         return _wait_until_listening(deployment, child, log_start)
     except BaseException:

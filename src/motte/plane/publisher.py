@@ -100,6 +100,8 @@ class Publisher:
             note = self._difference(good)
         else:
             text, warnings = self._compile(good.generation if good else in_force)
+            if source is Source.IN_FORCE:
+                note = "no policy was in force (state/snapshot.json): policy.toml was taken"
         current = running.status.generation if running else in_force
         if good and text == good.text and good.generation == current >= known:
             return Published(

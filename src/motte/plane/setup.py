@@ -5,24 +5,18 @@ A marker stands from the first step to the last: with it, what is missing is mad
 what is missing is lost, and that is an error.
 """
 
-import secrets
+import random
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from cryptography import x509
 
-from motte.config import Config, default_text, load
+from motte.config import DEFAULT_ADDRESS, Config, default_text, load
 from motte.deployment import Deployment
-from motte.errors import StoreError
-from motte.files import (
-    PRIVATE_FOLDER,
-    check_private,
-    file_errors,
-    make_private_folder,
-    sync_folder,
-    write_private,
-)
+from motte.errors import ConfigError
+from motte.files import file_errors, make_private_folder, sync_folder, write_private
 from motte.fleet.authority import create_authority
 from motte.fleet.bundle import remove_drafts
 from motte.fleet.identity import Clock, Kind
@@ -30,6 +24,7 @@ from motte.fleet.registry import create_registry
 from motte.fleet.server import ensure_server_certificate, server_names
 from motte.fleet.service import current_actor
 from motte.plane.context import ControlPlane
+from motte.plane.foundation import begin
 from motte.policy import default_policy_text
 
 __all__ = [
@@ -49,37 +44,19 @@ EXAMPLE_IDENTITIES: Final[tuple[tuple[Kind, str, dict[str, str]], ...]] = (
 )
 """Whom a new deployment enrols, so that there is something to try at once."""
 
+FREE_PORTS: Final = (10_000, 32_768)
+"""Where a free port is looked for: above the well-known ones, below those that Linux gives to
+outgoing connections."""
+PORT_ATTEMPTS: Final = 100
+"""Ports tried before giving up; on a host where a hundred are taken something else is wrong."""
 EDITABLE_FILE: Final = 0o644
 """Mode of the files that people edit: they hold no secret."""
-MARKER_TEXT: Final = b"this deployment is being made; `motte up` completes it\n"
-
-
-def begin(deployment: Deployment) -> bool:
-    """Puts the state folder and the marker in place together; whether there is work to do."""
-    with file_errors("make the folder", deployment.root):
-        deployment.root.mkdir(parents=True, exist_ok=True)
-    if not deployment.exists:
-        fresh = deployment.root / f".{deployment.state.name}.{secrets.token_hex(8)}"
-        with file_errors("make", deployment.state):
-            fresh.mkdir(mode=PRIVATE_FOLDER)
-            write_private(fresh / deployment.unfinished.name, MARKER_TEXT)
-            fresh.rename(deployment.state)
-            sync_folder(deployment.root)
-    if not deployment.state.exists():
-        raise StoreError(
-            f"{deployment.state} is missing, but {deployment.config_file.name} is here",
-            hint="put the folder back from a backup: the fleet's authority was in it; or move "
-            f"{deployment.config_file.name} away to make a new deployment",
-        )
-    check_private(deployment.state, folder=True)
-    make_private_folder(deployment.run)
-    return deployment.unfinished.exists()
 
 
 def complete(deployment: Deployment, *, clock: Clock, progress: Progress, port: int | None) -> None:
     """Makes everything that a deployment needs and that is not there yet."""
     if not deployment.config_file.exists():
-        text = default_text() if port is None else default_text(port=port)
+        text = default_text() if port is None else default_text(port=port or _free_port())
         write_private(deployment.config_file, text.encode(), mode=EDITABLE_FILE)
         progress("wrote motte.toml: what listens where")
     config = load(deployment.config_file)
@@ -98,6 +75,25 @@ def complete(deployment: Deployment, *, clock: Clock, progress: Progress, port: 
     with file_errors("finish", deployment.root):
         deployment.unfinished.unlink()
         sync_folder(deployment.state)
+
+
+def _free_port() -> int:
+    """A port of the loopback address that nothing uses, and that no outgoing connection takes.
+
+    It is written down, so that bundles can name it and it stays the same.
+    """
+    for port in random.sample(range(*FREE_PORTS), k=PORT_ATTEMPTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((DEFAULT_ADDRESS, port))
+            except OSError:
+                continue
+            return port
+    raise ConfigError(
+        f"none of {PORT_ATTEMPTS} ports that were tried is free",
+        hint="choose one yourself: motte up --port PORT",
+    )
 
 
 def renew_server_certificate(

@@ -5,24 +5,20 @@ good policy stays in force. The next one finds the running data plane and goes o
 """
 
 import contextlib
-import os
 import select
-import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
-from motte.deployment import Deployment
 from motte.errors import DataPlaneError, MotteError
-from motte.files import try_lock
 from motte.plane.context import ControlPlane
 from motte.plane.control import Follower, Status, connect
-from motte.plane.process import DataPlane, find_data_plane, publish_lock, start_data_plane
+from motte.plane.data_plane import settings_json
+from motte.plane.process import DataPlane, PreparedDataPlane, find_data_plane, publish_lock
 from motte.plane.publisher import Published, Source
+from motte.plane.signals import Signals
 
-__all__ = ["Observer", "Supervisor", "single_control_plane"]
+__all__ = ["Observer", "Supervisor"]
 
 RECHECK_SECONDS: Final = 5.0
 """How often the generation in force is compared with the registry. Commands install what they
@@ -60,36 +56,6 @@ class Observer(Protocol):
         """The data plane has ended."""
 
 
-class Signals:
-    """SIGINT and SIGTERM as something to wait for."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.received: signal.Signals | None = None
-
-    def __enter__(self) -> Self:
-        self._before = {
-            number: signal.signal(number, self._receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._reader)
-        os.close(self._writer)
-
-    def fileno(self) -> int:
-        """The descriptor that becomes readable with a signal."""
-        return self._reader
-
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-
-
 @dataclass(slots=True)
 class _Watched:
     """A running data plane, and its events if they could be subscribed."""
@@ -102,24 +68,36 @@ class _Watched:
 class Supervisor:
     """Runs one deployment until a signal arrives."""
 
-    def __init__(self, plane: ControlPlane, observer: Observer, signals: Signals) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        observer: Observer,
+        signals: Signals,
+        prepared: PreparedDataPlane,
+    ) -> None:
         self._plane = plane
+        self._prepared: PreparedDataPlane | None = prepared
         self._observer = observer
         self._signals = signals
+        self._watched: _Watched | None = None
         self._backoff = FIRST_BACKOFF_SECONDS
+        self._next_check = time.monotonic() + RECHECK_SECONDS
 
     def run(self) -> None:
         """Starts or finds the data plane, keeps it going, and stops it at the end."""
-        watched: _Watched | None = self._bring_up(first=True)
         try:
+            self._bring_up(first=True)
             while self._signals.received is None:
-                watched = self._watch(watched) if watched else self._try_again()
+                if self._watched is None:
+                    self._try_again()
+                else:
+                    self._watch(self._watched)
         finally:
-            if watched is not None:
-                self._stop(watched)
+            if self._watched is not None:
+                self._stop(self._watched)
 
-    def _bring_up(self, *, first: bool) -> _Watched:
-        """A running data plane with the present policy, started if there is none.
+    def _bring_up(self, *, first: bool) -> None:
+        """Sees to a running data plane with the present policy, started if there is none.
 
         A starting data plane reads its snapshot from disk, so that is brought up to date before:
         it never serves a moment with a policy that is already history.
@@ -128,11 +106,18 @@ class Supervisor:
             process = find_data_plane(self._plane.deployment)
             published = self._publish(process, Source.FILE if first else Source.IN_FORCE)
             if process is None:
-                process = start_data_plane(self._plane.deployment)
-        self._observer.running(process.status, attached=process.attached)
+                process = self._start()
+            self._watched = _Watched(process, self._follow(), time.monotonic())
         if published is not None:
             self._observer.published(published)
-        return _Watched(process, self._follow(), time.monotonic())
+        self._observer.running(process.status, attached=process.attached)
+
+    def _start(self) -> DataPlane:
+        """A new data plane: the first time the one that was prepared for it."""
+        settings = settings_json(self._plane.config, self._plane.deployment)
+        prepared, self._prepared = self._prepared, None
+        with prepared or PreparedDataPlane(self._plane.deployment) as starting:
+            return starting.start(settings)
 
     def _publish(self, process: DataPlane | None, source: Source) -> Published | None:
         """Publishes as well as can be: a broken ``policy.toml`` leaves the old policy in force."""
@@ -147,24 +132,23 @@ class Supervisor:
                 return publisher.publish_locked(Source.IN_FORCE, process, why="motte up")
         return None
 
-    def _watch(self, watched: _Watched) -> _Watched | None:
-        """Waits for whatever happens next; ``None`` if the data plane is gone."""
+    def _watch(self, watched: _Watched) -> None:
+        """Waits for whatever happens next, and deals with it."""
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
         poller.register(watched.process.fileno(), select.POLLIN)
         if watched.follower is not None:
             poller.register(watched.follower.fileno(), select.POLLIN)
-        ready = {descriptor for descriptor, _ in poller.poll(RECHECK_SECONDS * 1000)}
+        left = max(0.0, self._next_check - time.monotonic())
+        ready = {descriptor for descriptor, _ in poller.poll(left * 1000)}
         if self._signals.received is not None:
-            return watched
+            return
         if watched.follower is not None and watched.follower.fileno() in ready:
             self._read(watched)
         if watched.process.ended():
             self._lost(watched)
-            return None
-        if not ready:
+        elif time.monotonic() >= self._next_check:
             self._recheck(watched)
-        return watched
 
     def _read(self, watched: _Watched) -> None:
         follower = watched.follower
@@ -180,6 +164,7 @@ class Supervisor:
 
     def _recheck(self, watched: _Watched) -> None:
         """Installs what a command that died half-way left undone, and follows again."""
+        self._next_check = time.monotonic() + RECHECK_SECONDS
         if watched.follower is None:
             watched.follower = self._follow()
         deployment = self._plane.deployment
@@ -205,45 +190,33 @@ class Supervisor:
             watched.follower = None
 
     def _lost(self, watched: _Watched) -> None:
+        """Notes that the data plane is gone, and how long to wait before the next one."""
+        self._watched = None
         self._unfollow(watched)
         watched.process.close()
         if time.monotonic() - watched.since >= HEALTHY_SECONDS:
             self._backoff = FIRST_BACKOFF_SECONDS
         self._observer.died(watched.process.pid, self._backoff)
 
-    def _try_again(self) -> _Watched | None:
+    def _try_again(self) -> None:
         """Waits out the pause, then starts the data plane again."""
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
         poller.poll(self._backoff * 1000)
         if self._signals.received is not None:
-            return None
+            return
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
         try:
-            return self._bring_up(first=False)
+            self._bring_up(first=False)
         except MotteError as error:
             self._observer.trouble(error)
-            return None
 
     def _stop(self, watched: _Watched) -> None:
+        """Ends the data plane, also when there is nobody left to tell about it."""
         self._unfollow(watched)
-        self._observer.stopping()
         try:
-            self._observer.stopped(watched.process.stop(self._plane.deployment.control_socket))
+            self._observer.stopping()
         finally:
-            watched.process.close()
-
-
-@contextlib.contextmanager
-def single_control_plane(deployment: Deployment) -> Iterator[None]:
-    """Held while ``motte up`` runs on a deployment: there is one at a time."""
-    descriptor = try_lock(deployment.control_plane_lock)
-    if descriptor is None:
-        raise DataPlaneError(
-            f"`motte up` is already running for {deployment.root}",
-            hint="use that one, or end it with Ctrl-C there",
-        )
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+            with contextlib.closing(watched.process):
+                how = watched.process.stop(self._plane.deployment.control_socket)
+        self._observer.stopped(how)

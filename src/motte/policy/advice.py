@@ -12,7 +12,7 @@ from motte.policy.model import (
     Role,
     SubscribeGrant,
 )
-from motte.policy.questions import Answer, FoundRule, Question
+from motte.policy.questions import Answer, FoundRule, Question, is_shared
 from motte.policy.rule import Asker
 from motte.text import printable
 
@@ -20,6 +20,11 @@ __all__ = ["advise"]
 
 MAXIMUM_ROLES_SHOWN = 3
 """Roles compared with an identity that has none; the nearest ones come first."""
+
+
+MAXIMUM_TOPICS_SHOWN = 3
+"""Granted topics named where a wildcard is refused: enough to see what they look like."""
+_WELL_FORMED = "write the topic as a client would send it, and QoS 0, 1 or 2"
 
 
 def advise(
@@ -31,7 +36,7 @@ def advise(
     place = f"{policy.file}:{rule.rule.place.line}" if rule else policy.file
     match answer.cause:
         case "revoked":
-            advice = ("enrol the device again under a new id: `motte device add NEW-ID`",)
+            advice = (f"enrol the {asker.kind} again under a new id: `motte device add NEW-ID`",)
         case "quarantined":
             advice = (f"when it is trusted again: `motte device release {asker.id}`",)
         case "no-role":
@@ -39,11 +44,11 @@ def advise(
         case "denied-by-rule":
             advice = (f"a denial wins over every grant; narrow it in {place} to allow this",)
         case "wildcard":
-            advice = _without_wildcards(question, answer, rule)
+            advice = _without_wildcards(policy, question, answer)
         case "reserved":
             advice = _reserved(question)
         case "malformed":
-            advice = ("write the topic as the client would send it",)
+            advice = (_WELL_FORMED,)
         case "retain-not-granted" | "will-not-granted" | "qos-not-granted" as cause if rule:
             advice = _widen(question, cause, rule, place)
         case _:
@@ -83,24 +88,30 @@ def _missing(match: Match, asker: Asker) -> list[str] | None:
     ]
 
 
-def _without_wildcards(
-    question: Question, answer: Answer, rule: FoundRule | None
-) -> tuple[str, ...]:
+def _without_wildcards(policy: Policy, question: Question, answer: Answer) -> tuple[str, ...]:
     asker = question.asker
-    example = _bound(rule.rule.topic, asker) if rule else None
-    concrete = f", such as `{example}`" if example and not _is_wild(example) else ""
+    roles = [role for role in policy.roles if role.name in answer.roles]
+    topics = [
+        f"`{printable(bound)}`"
+        for role in roles
+        for grant in role.subscribe
+        if (bound := _bound(grant.topic, asker)) is not None
+    ]
+    granted = ", ".join(topics[:MAXIMUM_TOPICS_SHOWN]) or "nothing"
+    more = ", …" if len(topics) > MAXIMUM_TOPICS_SHOWN else ""
+    concrete = f"subscribe to concrete topics that are granted; that is: {granted}{more}"
     if asker.kind is Kind.DEVICE:
         never = "a device cannot be granted wildcards: a stolen key would read everybody's messages"
-        return (f"subscribe to concrete topics that are granted{concrete}", never)
-    role = rule.role.name if rule else (answer.roles[0] if answer.roles else "NAME")
-    return (
-        f"if the service is to see all of it, add `wildcards = true` to role `{role}`",
-        f"else subscribe to concrete topics that are granted{concrete}",
-    )
+        return (concrete, never)
+    change = ", ".join(f"`{role.name}`" for role in roles if not role.wildcards)
+    wildcards = f"if the service is to see all of it, add `wildcards = true` to role {change}"
+    if answer.counterexample is not None:
+        return (concrete, f"{wildcards}, and grant the filter")
+    return (wildcards, concrete)
 
 
 def _reserved(question: Question) -> tuple[str, ...]:
-    if question.topic == "$share" or question.topic.startswith("$share/"):
+    if is_shared(question):
         return ("shared subscriptions are refused; subscribe to the topic itself",)
     if question.asker.kind is Kind.DEVICE:
         return ("a device cannot have such topics; use one that does not begin with `$`",)

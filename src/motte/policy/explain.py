@@ -12,7 +12,7 @@ from motte.errors import EnrollmentError
 from motte.policy import rule as simple
 from motte.policy.advice import advise
 from motte.policy.model import Action, Kind, Policy, PublishGrant
-from motte.policy.questions import Answer, FoundRule, Question, find_rule
+from motte.policy.questions import Answer, FoundRule, Question, find_rule, is_shared
 from motte.text import printable
 
 __all__ = ["Explanation", "decide", "explain"]
@@ -93,6 +93,9 @@ def explain(policy: Policy, snapshot_json: bytes, question: Question) -> Explana
     answer = decide(snapshot_json, question)
     if answer.cause == "wildcard":
         answer = replace(answer, counterexample=_not_covered(policy, question))
+    elif answer.counterexample == question.topic:
+        # A concrete filter is its only topic: that says nothing new.
+        answer = replace(answer, counterexample=None)
     rule = find_rule(policy, answer.rule)
     nearest = find_rule(policy, answer.nearest)
     because = _because(question, answer, rule)
@@ -106,6 +109,8 @@ def _because(question: Question, answer: Answer, rule: FoundRule | None) -> str:
         limit = f", up to QoS {answer.maximum_qos}"
         reading = question.action in {Action.SUBSCRIBE, Action.RECEIVE}
         return f"granted by {answer.rule}{limit if reading else ''}"
+    if is_shared(question):
+        return "shared subscriptions are refused, whatever is granted"
     example = f"`{printable(answer.counterexample)}`" if answer.counterexample else None
     if answer.cause in _SENTENCES:
         return _SENTENCES[answer.cause].format(rule=answer.rule)
@@ -116,7 +121,8 @@ def _because(question: Question, answer: Answer, rule: FoundRule | None) -> str:
         case "wildcard" if question.asker.kind is Kind.DEVICE:
             because = "a device cannot hold a wildcard subscription"
         case "wildcard":
-            because = "it has a wildcard, and no role that grants it says `wildcards = true`"
+            because = "it has a wildcard, and no role of this service says `wildcards = true`"
+            because += f"; besides, {example} is not granted" if example else ""
         case "malformed":
             because = _malformed(question)
         case "qos-not-granted":

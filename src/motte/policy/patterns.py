@@ -252,7 +252,8 @@ class PatternReader:
             )  # fmt: skip
         if not (use.grants and self._match and self._match.kind is Kind.DEVICE):
             return
-        if pattern.has_wildcard:
+        # With its own id in it, the topic is of one device alone, wildcard or not.
+        if pattern.has_wildcard and Kind.DEVICE.value not in pattern.placeholders:
             reach = "publish on" if use.noun == "publish" else "read"
             self._problems.warning(
                 "wide-device-grant", place,

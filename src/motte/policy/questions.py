@@ -8,7 +8,7 @@ from motte.policy.model import Action, Policy, Role, Rule
 from motte.policy.rule import Asker
 from motte.text import printable
 
-__all__ = ["Answer", "FoundRule", "Question", "find_rule"]
+__all__ = ["Answer", "FoundRule", "Question", "find_rule", "is_shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Answer:
     maximum_qos: int | None
     roles: tuple[str, ...]
     generation: int
+
+
+def is_shared(question: Question) -> bool:
+    """Whether it is about a shared subscription, which the broker refuses to everybody."""
+    shared = question.topic == "$share" or question.topic.startswith("$share/")
+    return shared and question.action is Action.SUBSCRIBE
 
 
 _REFERENCE: Final = re.compile(r":(\d+) role\.([A-Za-z0-9._-]+) (publish|subscribe|deny) ")
