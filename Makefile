@@ -19,6 +19,9 @@ FUZZ_SECONDS ?= 60
 # The interpreter that PyO3 asks for its configuration: always ours, or a change of shell rebuilds it.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Another environment that happens to be active in the shell is none of ours.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard crates/*/Cargo.toml crates/*/build.rs) \
@@ -36,12 +39,14 @@ demo: $(VENV)/.extension ## the stolen-certificate drill, in about a minute
 	@exec $(BIN)/motte demo
 
 build: $(VENV)/.extension ## the virtual environment with the extension, ready to use
+	@echo 'ready: $(BIN)/motte --help'
 
 test: $(VENV)/.extension ## every test and every lint; ends in `N passed, N failed`
 	@scripts/system-packages test
 	@exec $(BIN)/python scripts/check.py all
 
 lint: $(VENV)/.extension ## formatting, clippy, ruff, mypy, import direction, stubs, licences
+	@scripts/system-packages lint
 	@exec $(BIN)/python scripts/check.py lint
 
 format: $(VENV)/.dependencies ## format Rust and Python
@@ -82,7 +87,7 @@ $(VENV)/.created: scripts/uv.lock
 
 $(VENV)/.dependencies: requirements.lock $(VENV)/.created
 	@echo '[2/3] Python packages, each checked against its hash'
-	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@
 
 $(VENV)/.extension: $(EXTENSION_SOURCES) $(VENV)/.dependencies

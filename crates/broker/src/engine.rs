@@ -13,9 +13,9 @@ use motte_guard::{
 use motte_mqtt::{PacketId, QoS};
 use motte_policy::Rights;
 
-use crate::connection::ConnectionId;
 use crate::message::Message;
-use crate::session::{QueueLimits, Session, SessionId, SessionName, SubscriptionOptions, Will};
+use crate::names::{ConnectionId, SessionId, SessionName};
+use crate::session::{QueueLimits, Session, SubscriptionOptions, Will};
 use crate::settings::IDENTIFIERS_PER_DELIVERY;
 use crate::store::{Change, Position, Store};
 use crate::topics::retained::RetainedMessages;
@@ -230,17 +230,21 @@ impl<S: Store> Engine<S> {
     }
 
     /// Lets the stored messages that a new subscription matches wait for the session.
-    pub(crate) fn replay_retained(&mut self, id: SessionId, filter: &str, now: Duration, limit: usize) {
-        let matching = self.retained.matching(filter, now, limit);
+    pub(crate) fn replay_retained(&mut self, id: SessionId, filter: &str, now: Duration) {
         let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
             return;
         };
         let Some(options) = session.subscriptions.get(filter).copied() else {
             return;
         };
-        for message in &matching {
+        let room = session.outbound.replay_room();
+        let bytes = session.rights.limits().queue_bytes;
+        for message in &self.retained.matching(filter, now, room) {
             let qos = message.qos.min(options.granted_qos);
-            match session.outbound.push_replay(message, qos, options.identifier) {
+            match session
+                .outbound
+                .push_replay(message, qos, options.identifier, bytes)
+            {
                 Some(sequence) if qos > QoS::AtMostOnce => {
                     self.store.record(&Change::Queued {
                         session: &session.name,

@@ -26,14 +26,14 @@ mod broker;
 mod connection;
 mod engine;
 mod message;
+mod names;
 mod session;
 mod settings;
 mod store;
 mod topics;
 
 pub use broker::{Broker, InstallReport, Status, Transmit};
-pub use connection::ConnectionId;
 pub use message::Message;
-pub use session::{SessionId, SessionName};
+pub use names::{ConnectionId, SessionId, SessionName};
 pub use settings::BrokerSettings;
 pub use store::{Change, MemoryStore, Position, Store};

@@ -10,9 +10,11 @@ use motte_mqtt::{PublishProperties, QoS};
 
 /// Payloads up to this many bytes are copied out of the receive buffer; larger ones own most of it.
 ///
-/// A message that waits would otherwise keep a whole 16 KiB buffer alive for a payload of a few bytes,
-/// which multiplies every memory limit.
-const COPY_PAYLOAD_BYTES: usize = 4 * 1024;
+/// A message that waits would otherwise keep a whole buffer alive for a part of it, which multiplies
+/// every memory limit. Receive buffers start anew at 64 KiB (`BytesMut` remembers no larger capacity),
+/// so that whatever is larger than that has a buffer of about its own size. The copy of the largest
+/// payload that a device may send by default takes about a microsecond.
+const COPY_PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// A published message. Immutable and shared between all who receive it.
 #[derive(Debug)]
@@ -164,4 +166,43 @@ fn detach_properties(properties: &mut PublishProperties) {
 
 fn detached_text(text: &ByteString) -> ByteString {
     ByteString::from(text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use motte_policy::{Identity, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_message_does_not_keep_the_buffer_alive_that_it_came_in() {
+        let identity = Identity::new(Kind::Device, "a", BTreeMap::new()).unwrap();
+        let sender = Arc::new(Principal {
+            identity,
+            serial: vec![1],
+            not_after: 0,
+        });
+        for (length, copied) in [
+            (1, true),
+            (COPY_PAYLOAD_BYTES, true),
+            (COPY_PAYLOAD_BYTES + 1, false),
+        ] {
+            let buffer = Bytes::from(vec![b'x'; 2 * COPY_PAYLOAD_BYTES]);
+            let content = Content {
+                topic: ByteString::try_from(buffer.slice(..10)).unwrap(),
+                payload: buffer.slice(10..10 + length),
+                properties: PublishProperties {
+                    content_type: Some(ByteString::try_from(buffer.slice(..10)).unwrap()),
+                    ..PublishProperties::default()
+                },
+                qos: QoS::AtLeastOnce,
+                retain: false,
+            };
+            let message = Message::new(content, false, Arc::clone(&sender), 1, 60, Duration::ZERO);
+            assert_eq!(buffer.is_unique(), copied, "payload of {length} bytes");
+            assert_eq!(message.payload.len(), length);
+        }
+    }
 }

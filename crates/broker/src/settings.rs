@@ -36,8 +36,8 @@ pub(crate) const PACKETS_PER_TURN: usize = 256;
 /// peer that writes and never reads ends here.
 pub(crate) const CONTROL_BACKLOG: usize = 4096;
 
-/// Retained messages waiting to be sent to one session. They point at stored messages and hold no
-/// payload of their own, so the count alone is bounded.
+/// Retained messages waiting to be sent to one session. They point at stored messages, so many of them
+/// cost little; what they keep alive is bounded by the role's queue as well.
 pub(crate) const RETAINED_REPLAY: usize = 100_000;
 
 /// Subscription identifiers collected for one delivery; more overlapping subscriptions than this

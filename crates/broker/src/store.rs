@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::session::SessionName;
+use crate::names::SessionName;
 
 /// A place in the store's sequence of changes; later changes have higher positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

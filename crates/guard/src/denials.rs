@@ -1,4 +1,5 @@
-//! Denials over time: equal ones become one record with a count, too many end the connection.
+//! Denials over time: the first of a kind are told one by one, the rest become one record with a count,
+//! and too many end the connection.
 //!
 //! A stolen key that tries ten thousand topics a second must neither fill the disk with evidence nor
 //! spend the processor on it (attack X16), and must not push anybody else's denials out of the log.
@@ -19,6 +20,10 @@ use crate::{Denial, Layer};
 /// Equal denials of one subject within this time come out as one record. A minute keeps the log of an
 /// attack readable, and says soon enough that it goes on.
 pub(crate) const AGGREGATION_WINDOW: Duration = Duration::from_secs(60);
+
+/// Denials of one rule that are logged one by one within a window, each with its topic. A thief who feels
+/// the walls shows what it is after with the first few attempts; a flood shows nothing more.
+pub(crate) const INDIVIDUAL_RECORDS: u32 = 8;
 
 /// Subjects that are told apart. The rest share one place, where nothing is lost but the name.
 pub(crate) const SUBJECTS: usize = 65_536;
@@ -74,6 +79,8 @@ struct Aggregate {
     layer: Layer,
     rule: Cow<'static, str>,
     opened: Duration,
+    /// How many were logged one by one in this window.
+    individual: u32,
     unlogged: u64,
 }
 
@@ -141,6 +148,7 @@ impl History {
             });
             // The next one of its kind is counted on, not logged at once: the log has just told of it.
             aggregate.opened = now;
+            aggregate.individual = INDIVIDUAL_RECORDS;
             aggregate.unlogged = 0;
             true
         });
@@ -160,6 +168,7 @@ impl Aggregate {
             layer,
             rule,
             opened: now,
+            individual: 1,
             unlogged: 0,
         }
     }
@@ -169,12 +178,18 @@ impl Aggregate {
     }
 
     fn note(&mut self, now: Duration) -> Option<u64> {
-        self.unlogged = self.unlogged.saturating_add(1);
-        if !self.is_over(now) {
-            return None;
+        if self.is_over(now) {
+            self.opened = now;
+            // Where more came than could be told, the rest of the attack is told in counts.
+            self.individual = if self.unlogged > 0 { INDIVIDUAL_RECORDS } else { 1 };
+            return Some(std::mem::take(&mut self.unlogged).saturating_add(1));
         }
-        self.opened = now;
-        Some(std::mem::take(&mut self.unlogged))
+        if self.individual < INDIVIDUAL_RECORDS {
+            self.individual += 1;
+            return Some(1);
+        }
+        self.unlogged = self.unlogged.saturating_add(1);
+        None
     }
 }
 

@@ -166,10 +166,7 @@ impl Guard {
         self.counters.count(|passed| &mut passed.session, verdict)
     }
 
-    /// Layers 4 and 5 for a will: at CONNECT, and again when it is due (attacks W1, W4).
-    ///
-    /// A will that is due outlives the certificate of its sender, like any message: that the device has
-    /// gone is what it is to tell. The moment does not matter, then, only the policy of it.
+    /// Layers 4 and 5 for a will: at CONNECT, and again when the policy changes (attacks W1, W4).
     ///
     /// # Errors
     /// The first layer that refuses.
@@ -181,6 +178,30 @@ impl Guard {
         _now: Now,
     ) -> Result<Permit<WillGranted>, Denial> {
         let verdict = self.judge_will(principal, rights, request);
+        self.counters.count(|passed| &mut passed.will, verdict)
+    }
+
+    /// Layers 4, 5 and 6 for a will that is due.
+    ///
+    /// It outlives the certificate of its sender, like any message: that the device has gone is what it
+    /// is to tell. The moment matters for its rate alone, which is not that of messages: a device that
+    /// used up its rate and then lost the network must not lose its will as well.
+    ///
+    /// # Errors
+    /// The first layer that refuses.
+    pub fn will_due(
+        &mut self,
+        principal: &Arc<Principal>,
+        rights: &Rights,
+        request: WillRequest<'_>,
+        now: Now,
+    ) -> Result<Permit<WillGranted>, Denial> {
+        let verdict = self.judge_will(principal, rights, request).and_then(|permit| {
+            let size = request.payload_len;
+            self.quotas
+                .take_will(&principal.identity, rights.limits(), size, now.monotonic)?;
+            Ok(permit)
+        });
         self.counters.count(|passed| &mut passed.will, verdict)
     }
 
@@ -246,7 +267,7 @@ impl Guard {
         request: SubscribeRequest<'_>,
     ) -> Result<Permit<Subscribed>, Denial> {
         let verdict = self
-            .judge_trust(principal, rights)
+            .judge_owner(principal, rights)
             .and_then(|()| self.judge_filter(rights, request));
         self.counters.count(|passed| &mut passed.subscribe, verdict)
     }

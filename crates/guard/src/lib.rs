@@ -54,7 +54,7 @@ pub use denials::{OverdueDenial, Strike, Subject};
 pub use guard::Guard;
 pub use identity::{CLIENT_ID_LENGTH, Principal};
 pub use permit::Permit;
-pub use quota::{SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND, TRACKED_IDENTITIES};
+pub use quota::{SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND, TRACKED_IDENTITIES, WILL_BURST, WILLS_PER_SECOND};
 pub use rights::CACHED_RIGHTS;
 pub use settings::{GuardSettings, InstallError};
 pub use time::Now;

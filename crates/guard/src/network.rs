@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -34,6 +35,10 @@ pub struct NetworkSettings {
     pub handshakes_per_second: u32,
     /// Handshakes of one address at once.
     pub handshake_burst: u32,
+    /// Handshakes per second of all addresses together, averaged over the burst.
+    pub total_handshakes_per_second: u32,
+    /// Handshakes of all addresses together at once.
+    pub total_handshake_burst: u32,
     /// Connections of all addresses at the same time.
     pub maximum_connections: u32,
     /// Failed handshakes and authentications within the failure window that bring a temporary ban.
@@ -55,6 +60,12 @@ impl NetworkSettings {
     pub const HANDSHAKES_PER_SECOND: u32 = 20;
     /// A site that comes back after a power cut.
     pub const HANDSHAKE_BURST: u32 = 100;
+    /// A flood from very many addresses takes no more than 60 % of one core, and who is connected goes
+    /// on being served. A fleet of 65,536 that lost its network is back within half a minute.
+    pub const TOTAL_HANDSHAKES_PER_SECOND: u32 = 2_000;
+    /// Five seconds of handshakes on two cores: what a fleet does that comes back all at once, without
+    /// a refusal.
+    pub const TOTAL_HANDSHAKE_BURST: u32 = 20_000;
     /// An idle connection costs about 12 KB, so that these cost less than a gigabyte.
     pub const MAXIMUM_CONNECTIONS: u32 = 65_536;
     /// A device with an expired certificate that tries every few seconds stays below.
@@ -74,6 +85,8 @@ impl Default for NetworkSettings {
             connections_per_address: Self::CONNECTIONS_PER_ADDRESS,
             handshakes_per_second: Self::HANDSHAKES_PER_SECOND,
             handshake_burst: Self::HANDSHAKE_BURST,
+            total_handshakes_per_second: Self::TOTAL_HANDSHAKES_PER_SECOND,
+            total_handshake_burst: Self::TOTAL_HANDSHAKE_BURST,
             maximum_connections: Self::MAXIMUM_CONNECTIONS,
             failures_to_ban: Self::FAILURES_TO_BAN,
             failure_window: Self::FAILURE_WINDOW,
@@ -139,6 +152,8 @@ pub struct NetworkGate {
     /// Entries of `peers` with a connection.
     connected_peers: usize,
     connections: u32,
+    /// Handshakes of all addresses.
+    handshakes: TokenBucket,
     /// The latest moment that the gate was told of.
     latest: Duration,
     pruned_at: Duration,
@@ -151,8 +166,10 @@ impl NetworkGate {
     #[must_use]
     pub fn new(settings: NetworkSettings) -> Self {
         let denials = Denials::new(settings.failures_to_ban, settings.failure_window);
+        let handshakes = TokenBucket::full(total_handshake_rate(&settings), Duration::ZERO);
         Self {
             settings,
+            handshakes,
             banned: Vec::new(),
             peers: HashMap::new(),
             connected_peers: 0,
@@ -307,7 +324,12 @@ impl NetworkGate {
                 ),
             );
         }
-        take_handshake(peer, block, rate, now)?;
+        // Its own rate first, so that one address cannot use up what there is for all.
+        check_handshakes(&mut peer.handshakes, rate, now, &block)?;
+        let total = total_handshake_rate(&self.settings);
+        check_handshakes(&mut self.handshakes, total, now, &"all addresses together")?;
+        peer.handshakes.take(1);
+        self.handshakes.take(1);
         if peer.connections == 0 {
             self.connected_peers = self.connected_peers.saturating_add(1);
         }
@@ -355,16 +377,34 @@ impl NetworkGate {
     }
 }
 
-fn take_handshake(peer: &mut Peer, block: AddressBlock, rate: Rate, now: Duration) -> Result<(), Denial> {
-    if !peer.handshakes.has(1, rate, now) {
-        return refuse(
-            "network.handshake-rate",
-            ReasonCode::ConnectionRateExceeded,
-            format!("more than {rate} handshakes of {block}"),
-        );
+/// Never below what a single address may, should that have been raised.
+fn total_handshake_rate(settings: &NetworkSettings) -> Rate {
+    let per_second = settings
+        .total_handshakes_per_second
+        .max(settings.handshakes_per_second);
+    Rate {
+        per_second: per_second.into(),
+        burst: settings
+            .total_handshake_burst
+            .max(settings.handshake_burst)
+            .into(),
     }
-    peer.handshakes.take(1);
-    Ok(())
+}
+
+fn check_handshakes(
+    bucket: &mut TokenBucket,
+    rate: Rate,
+    now: Duration,
+    whose: &dyn fmt::Display,
+) -> Result<(), Denial> {
+    if bucket.has(1, rate, now) {
+        return Ok(());
+    }
+    refuse(
+        "network.handshake-rate",
+        ReasonCode::ConnectionRateExceeded,
+        format!("more than {rate} handshakes of {whose}"),
+    )
 }
 
 fn refuse(rule: &'static str, reason: ReasonCode, detail: String) -> Result<(), Denial> {

@@ -31,6 +31,14 @@ pub const SUBSCRIBES_PER_SECOND: u32 = 5;
 /// may come back twice in a row and subscribe to all it may.
 pub const SUBSCRIBE_BURST: u32 = 50;
 
+/// Wills per second and identity that are published. A loop of CONNECT and a cut connection publishes
+/// one each time, past the rate of messages (attack W8); a bad radio link loses a connection every few
+/// seconds at the worst.
+pub const WILLS_PER_SECOND: u32 = 1;
+
+/// Wills at once: several connections of a service may be lost together.
+pub const WILL_BURST: u32 = 10;
+
 /// Between two searches for refilled buckets while the table is full, so that each refusal does not
 /// cost a walk over the whole table.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +49,7 @@ struct Budget {
     messages: TokenBucket,
     bytes: TokenBucket,
     subscribes: TokenBucket,
+    wills: TokenBucket,
 }
 
 impl Budget {
@@ -49,11 +58,13 @@ impl Budget {
             messages: TokenBucket::full(message_rate(limits), now),
             bytes: TokenBucket::full(byte_rate(limits), now),
             subscribes: TokenBucket::full(subscribe_rate(limits), now),
+            wills: TokenBucket::full(will_rate(limits), now),
         }
     }
 
     fn is_full(&self, now: Duration) -> bool {
-        self.messages.is_full(now) && self.bytes.is_full(now) && self.subscribes.is_full(now)
+        let buckets = [&self.messages, &self.bytes, &self.subscribes, &self.wills];
+        buckets.into_iter().all(|bucket| bucket.is_full(now))
     }
 }
 
@@ -76,6 +87,13 @@ fn subscribe_rate(limits: &RoleLimits) -> Rate {
     Rate {
         per_second: SUBSCRIBES_PER_SECOND.into(),
         burst: two_sets.max(SUBSCRIBE_BURST.into()),
+    }
+}
+
+fn will_rate(limits: &RoleLimits) -> Rate {
+    Rate {
+        per_second: WILLS_PER_SECOND.into(),
+        burst: u64::from(limits.connections).max(WILL_BURST.into()),
     }
 }
 
@@ -148,6 +166,29 @@ impl Quotas {
             ));
         }
         budget.subscribes.take(1);
+        Ok(())
+    }
+
+    /// Takes a will that is due out of its own budget, and out of that for messages as far as it goes:
+    /// wills are no second budget for a sender, and a sender without budget still has its will.
+    pub(crate) fn take_will(
+        &mut self,
+        identity: &Identity,
+        limits: &RoleLimits,
+        payload_len: usize,
+        now: Duration,
+    ) -> Result<(), Denial> {
+        let rate = will_rate(limits);
+        let budget = self.budget(identity, limits, now)?;
+        if !budget.wills.has(1, rate, now) {
+            return Err(too_fast("quota.wills", format!("more than {rate} wills")));
+        }
+        budget.wills.take(1);
+        // Brings both up to date, so that what is taken is taken from what is there now.
+        budget.messages.has(1, message_rate(limits), now);
+        budget.bytes.has(1, byte_rate(limits), now);
+        budget.messages.take(1);
+        budget.bytes.take(u64::try_from(payload_len).unwrap_or(u64::MAX));
         Ok(())
     }
 

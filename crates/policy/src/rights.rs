@@ -204,10 +204,17 @@ impl Rights {
         if self.roles.is_empty() {
             return Decision::Denied(Refusal::new(Cause::NoRole));
         }
+        let needs_wildcards = filter.has_wildcard();
+        if needs_wildcards && !self.allows_wildcards() {
+            // Before the denials: else the difference would tell where they are (attack I5).
+            return Decision::Denied(Refusal {
+                nearest: self.nearest_subscribe(&filter),
+                ..Refusal::new(Cause::Wildcard)
+            });
+        }
         if let Some(refusal) = self.denied_in_part(&filter) {
             return Decision::Denied(refusal);
         }
-        let needs_wildcards = filter.has_wildcard();
         if let Some(depth) = self.uncovered(&filter, 0, needs_wildcards) {
             return Decision::Denied(self.uncovered_refusal(&filter, depth));
         }
@@ -294,15 +301,8 @@ impl Rights {
     }
 
     fn uncovered_refusal(&self, filter: &Filter, depth: usize) -> Refusal {
-        let grants = || self.subscribe.iter();
-        let nearest = nearest(filter, grants().map(|grant| (&grant.filter, &grant.rule)));
+        let nearest = self.nearest_subscribe(filter);
         let wildcard = filter.has_wildcard();
-        if wildcard && !grants().any(|grant| grant.wildcards) {
-            return Refusal {
-                nearest,
-                ..Refusal::new(Cause::Wildcard)
-            };
-        }
         if wildcard && self.uncovered(filter, 0, false).is_none() {
             return Refusal {
                 nearest,
@@ -315,6 +315,13 @@ impl Rights {
             counterexample: Some(filter::witness(&usable, filter, depth)),
             ..Refusal::new(absent(filter.as_str()))
         }
+    }
+
+    fn nearest_subscribe(&self, filter: &Filter) -> Option<RuleReference> {
+        nearest(
+            filter,
+            self.subscribe.iter().map(|grant| (&grant.filter, &grant.rule)),
+        )
     }
 
     /// The grants of at least this QoS; of roles with wildcards only, if so asked.

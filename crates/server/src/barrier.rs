@@ -13,7 +13,8 @@
 //!    yet. A turn that yields bytes makes the number of its slot's batch odd under the lock; the task
 //!    makes it even after the kernel has taken the last byte. A task takes no further batch before
 //!    that. So under the lock, right after the change, the slots with an odd number are *exactly* the
-//!    connections that still hold bytes of the old policy. [`Witnesses::collect`] notes them.
+//!    connections that still hold bytes of the old policy. (Another thread may do this work on behalf
+//!    of the task; it does it under the same lock of the connection and with the same marks.) [`Witnesses::collect`] notes them.
 //! 4. Connections that the change ends were named by the broker as woken. They are noted with the
 //!    number of turns they have taken. Their next turn yields DISCONNECT and the word to close; from
 //!    then on they are settled only when their socket is shut for writing.
@@ -76,7 +77,6 @@ impl Drop for Waiting<'_> {
 }
 
 /// One connection that a barrier has to wait for, and what for.
-#[derive(Debug)]
 struct Witness {
     slot: Arc<Slot>,
     batch: Option<u64>,
@@ -98,7 +98,7 @@ impl Witness {
 }
 
 /// The connections that a change of policy has to wait for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Witnesses(Vec<Witness>);
 
 impl Witnesses {

@@ -7,6 +7,7 @@
 //! holds none.
 
 mod handshake;
+mod relay;
 mod scratch;
 mod socket;
 mod traffic;
@@ -32,6 +33,7 @@ use crate::gate::Admission;
 use crate::tls::Tls;
 use crate::wake::Slot;
 
+pub(crate) use relay::Relay;
 use scratch::{Scratch, with_scratch};
 use socket::{Flushed, Received, flush, receive};
 
@@ -76,7 +78,7 @@ pub(crate) struct Surroundings {
     pub(crate) write_deadline: Duration,
 }
 
-/// The task of one connection.
+/// The state of one connection.
 pub(crate) struct Connection {
     around: Surroundings,
     stream: Arc<TcpStream>,
@@ -179,7 +181,8 @@ impl Connection {
             let state = self.tls.process_new_packets()?;
             let mut left = state.plaintext_bytes_to_read();
             if left > 0 {
-                self.input.reserve(left);
+                // What is still encrypted will come to no more than its own length.
+                self.input.reserve(left + bytes.len());
                 self.input_is_fresh = true;
             }
             while left > 0 {
@@ -297,13 +300,39 @@ impl Connection {
     }
 }
 
-impl Future for Connection {
+/// The task of one connection. While it waits, the connection is parked in its slot, so that another
+/// thread that has a message for it can deliver that itself.
+pub(crate) struct Task(Arc<Slot>);
+
+impl Task {
+    pub(crate) fn new(connection: Connection) -> Self {
+        let slot = connection.slot.clone();
+        slot.park(Box::new(connection));
+        Self(slot)
+    }
+}
+
+impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        this.slot.register(context.waker());
-        with_scratch(|scratch| this.run(context, scratch))
+        let slot = &self.0;
+        slot.register(context.waker());
+        let Some(mut connection) = slot.unpark() else {
+            return Poll::Ready(());
+        };
+        let poll = with_scratch(|scratch| connection.run(context, scratch));
+        if poll.is_pending() {
+            slot.park(connection);
+        }
+        poll
+    }
+}
+
+impl Drop for Task {
+    /// The connection points at its slot: it has to be taken out, or both would stay for ever.
+    fn drop(&mut self) {
+        drop(self.0.unpark());
     }
 }
 

@@ -27,6 +27,10 @@ use crate::wake::{Mailbox, Slot, wake_all};
 /// would hold more memory for each slow reader without saving anything that can be measured.
 pub(crate) const TRANSMIT_BUDGET: usize = 64 * 1024;
 
+/// Connections of other threads for which a thread does the writing itself instead of waking the
+/// other thread. Beyond that the other thread is worth waking.
+pub(crate) const RELAYED: usize = 2;
+
 /// The broker broke inside while it held its lock. Its state may be half changed, and serving on
 /// could serve without a policy, so the data plane stops (law 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) evidence: EvidenceSender,
     pub(crate) gate: Arc<Gate>,
     mailboxes: Vec<Mailbox>,
+    /// For each thread, what its [`Relay`](crate::connection::Relay) is to deliver.
+    relays: Vec<Mailbox>,
 }
 
 impl Engine {
@@ -83,6 +89,7 @@ impl Engine {
             evidence,
             gate,
             mailboxes: (0..threads).map(|_| Mailbox::default()).collect(),
+            relays: (0..threads).map(|_| Mailbox::default()).collect(),
         }
     }
 
@@ -95,14 +102,17 @@ impl Engine {
         self.broken.load(Ordering::SeqCst)
     }
 
+    /// Something broke that must not: the data plane stops.
+    pub(crate) fn break_down(&self) -> Broken {
+        if !self.broken.swap(true, Ordering::SeqCst) {
+            log::error("the broker broke inside: the data plane stops, start it again");
+        }
+        self.stop.notify_one();
+        Broken
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, State>, Broken> {
-        self.state.lock().map_err(|_| {
-            if !self.broken.swap(true, Ordering::SeqCst) {
-                log::error("the broker broke inside: the data plane stops, start it again");
-            }
-            self.stop.notify_one();
-            Broken
-        })
+        self.state.lock().map_err(|_| self.break_down())
     }
 
     /// Does something with the broker and wakes whom that concerns. Not for the hot path.
@@ -251,11 +261,27 @@ impl Engine {
         wake_all(&mut wakes, &self.mailboxes, Some(here));
     }
 
-    /// Passes wakes on that a turn collected.
-    pub(crate) fn wake(&self, wakes: &mut Vec<Arc<Slot>>, here: usize) {
-        if !wakes.is_empty() {
-            wake_all(wakes, &self.mailboxes, Some(here));
+    /// Passes wakes on that a turn on thread `here` collected. A thread that is `busy` leaves the work
+    /// to the others.
+    pub(crate) fn wake(&self, wakes: &mut Vec<Arc<Slot>>, here: usize, busy: bool) {
+        let Some(relay) = self.relays.get(here) else {
+            return;
+        };
+        if busy || wakes.len() > RELAYED {
+            return wake_all(wakes, &self.mailboxes, Some(here));
         }
+        for slot in wakes.drain(..) {
+            if slot.thread() == here {
+                slot.wake();
+            } else {
+                relay.put(slot);
+            }
+        }
+    }
+
+    /// What the relay of a thread is to deliver.
+    pub(crate) fn relay(&self, thread: usize) -> Option<&Mailbox> {
+        self.relays.get(thread)
     }
 }
 
@@ -302,3 +328,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
-use crate::connection::{Connection, Surroundings};
+use crate::connection::{Connection, Surroundings, Task};
 use crate::error::{ServeError, ServeErrorKind};
 use crate::gate::{Admission, Gate};
 use crate::log;
@@ -17,6 +17,9 @@ use crate::log;
 /// Connections that the kernel keeps while the acceptor is busy: a fleet that comes back after a power
 /// cut arrives within a second. The kernel may cap it (`net.core.somaxconn`).
 const BACKLOG: i32 = 4_096;
+/// Bytes of one connection that the kernel keeps unsent: one batch. Without a bound, a peer that does
+/// not read makes it keep megabytes (law 8), and what it keeps can no longer be withheld (law 6).
+const NOT_SENT: u32 = 64 * 1024;
 /// Connections accepted at once before the other tasks of the thread run.
 const ACCEPTED_AT_ONCE: usize = 32;
 /// Pause after an error of the machine rather than of the peer, such as no file descriptors left.
@@ -32,6 +35,9 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         // Linux it does not let two of them have the same one.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Every accepted connection inherits these two, without a system call of its own.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
@@ -131,10 +137,6 @@ fn hand_over(worker: &Worker, gate: &Arc<Gate>, stream: TcpStream, peer: SocketA
     };
     let around = worker.around.clone();
     let accepted_at = around.engine.clock.now().monotonic;
-    // An error here means that the peer is gone already.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     if around.thread == 0 {
         worker
             .runtime
@@ -157,7 +159,34 @@ async fn serve(
     accepted_at: Duration,
 ) {
     match Connection::new(around, stream, admission, peer, accepted_at) {
-        Ok(connection) => connection.await,
+        Ok(connection) => Task::new(connection).await,
         Err(error) => log::error(format_args!("cannot begin a TLS session: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_what_they_need() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
+    }
+
+    #[test]
+    fn what_cannot_be_bound_is_explained() {
+        let taken = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let error = bind(taken.local_addr().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ServeErrorKind::AddressInUse);
+        let elsewhere = bind((Ipv4Addr::new(192, 0, 2, 1), 0).into()).unwrap_err();
+        assert!(elsewhere.message().contains("192.0.2.1"), "{elsewhere}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
-use crate::connection::Surroundings;
+use crate::connection::{Relay, Surroundings};
 use crate::control::{self, Control};
 use crate::directory::StateDirectory;
 use crate::engine::Engine;
@@ -143,9 +143,7 @@ impl Server {
             });
             let engine = self.engine.clone();
             self.threads.push(spawn(&format!("motte-{thread}"), move || {
-                if let Some(mailbox) = engine.mailboxes().get(thread) {
-                    runtime.block_on(mailbox.serve());
-                }
+                runtime.block_on(work(&engine, thread));
             })?);
         }
         let first = workers.first().map(|worker| worker.runtime.clone());
@@ -260,6 +258,21 @@ fn load_snapshot(engine: &Engine, directory: &StateDirectory) {
         .send(Record::new(Kind::Snapshot, now).detail(detail));
 }
 
+/// What a thread does beside its connections.
+async fn work(engine: &Arc<Engine>, thread: usize) {
+    let Some(mailbox) = engine.mailboxes().get(thread) else {
+        return;
+    };
+    let relay = tokio::spawn(Relay::new(engine.clone(), thread));
+    tokio::select! {
+        () = mailbox.serve() => {}
+        _ = relay => {
+            engine.break_down();
+            mailbox.serve().await;
+        }
+    }
+}
+
 /// Runs timer and control socket until it is time to stop, then says goodbye to everybody.
 async fn supervise(
     engine: &Arc<Engine>,
@@ -268,8 +281,12 @@ async fn supervise(
     acceptor: &AbortHandle,
 ) {
     let control = tokio::spawn(control::serve(socket, control));
-    let timer = tokio::spawn(timer::run(engine.clone()));
-    wait_for_stop(engine).await;
+    let mut timer = tokio::spawn(timer::run(engine.clone()));
+    tokio::select! {
+        () = wait_for_stop(engine) => {}
+        // It ends only if the broker broke.
+        _ = &mut timer => {}
+    }
     log::info("stopping");
     acceptor.abort();
     if let Ok(((), witnesses)) = engine.change(Broker::begin_shutdown) {

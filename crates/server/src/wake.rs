@@ -4,7 +4,8 @@
 //! that is already marked is not woken again, so a burst of messages costs one wake. A task of the
 //! same thread is put on that thread's own run queue. For another thread the slots go to that
 //! thread's [`Mailbox`] under one lock, and only the first into an empty mailbox costs a system call:
-//! a fan-out to a thousand connections wakes each other thread once.
+//! a fan-out to a thousand connections wakes each other thread once. One or two slots of other threads
+//! are not worth even that, see [`crate::connection::Relay`].
 
 use std::mem;
 use std::net::{Shutdown, SocketAddr};
@@ -17,18 +18,21 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use crate::connection::Connection;
+
 /// Takes a lock whose content is valid at every moment, so a panic of another holder spoils nothing.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What others know of a connection: how to wake its task, how far it has come, how to cut it off.
-#[derive(Debug)]
 pub(crate) struct Slot {
     thread: usize,
     peer: SocketAddr,
     stream: Arc<TcpStream>,
     waker: Mutex<Option<Waker>>,
+    /// The connection while its task waits, for others to work on; empty while the task runs.
+    parked: Mutex<Option<Box<Connection>>>,
     /// Set by whoever has something for the task, cleared by the task before it looks.
     marked: AtomicBool,
     /// Odd while a batch is on its way from the broker to the kernel.
@@ -50,6 +54,7 @@ impl Slot {
             peer,
             stream,
             waker: Mutex::new(None),
+            parked: Mutex::new(None),
             marked: AtomicBool::new(false),
             batch: AtomicU64::new(0),
             turns: AtomicU64::new(0),
@@ -71,6 +76,29 @@ impl Slot {
         }
     }
 
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
+    /// The task is done for now: others may work on the connection.
+    pub(crate) fn park(&self, connection: Box<Connection>) {
+        *lock(&self.parked) = Some(connection);
+    }
+
+    /// The task goes on with the connection, once nobody else works on it.
+    pub(crate) fn unpark(&self) -> Option<Box<Connection>> {
+        lock(&self.parked).take()
+    }
+
+    /// Works on the connection, if its task waits and nobody else does.
+    pub(crate) fn try_with<R>(&self, action: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        self.parked
+            .try_lock()
+            .ok()?
+            .as_mut()
+            .map(|connection| action(connection))
+    }
+
     /// Whether the task was not marked before: then it has to be woken.
     pub(crate) fn mark(&self) -> bool {
         !self.marked.swap(true, Ordering::SeqCst)
@@ -81,7 +109,7 @@ impl Slot {
         self.marked.load(Ordering::Relaxed) && self.marked.swap(false, Ordering::SeqCst)
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = lock(&self.waker).as_ref() {
             waker.wake_by_ref();
         }
@@ -150,13 +178,13 @@ impl Slot {
     }
 }
 
-/// Slots of one thread that were woken from others.
-#[derive(Debug, Default)]
+/// Slots that somebody on one thread has to look at.
+#[derive(Default)]
 pub(crate) struct Mailbox {
     post: Mutex<Post>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Post {
     slots: Vec<Arc<Slot>>,
     owner: Option<Waker>,
@@ -171,6 +199,22 @@ impl Mailbox {
         if let Some(owner) = &post.owner {
             owner.wake_by_ref();
         }
+    }
+
+    /// Takes what is there and arranges for a wake when there is more. Says whether the mailbox is
+    /// closed.
+    pub(crate) fn take(&self, waker: &Waker, taken: &mut Vec<Arc<Slot>>) -> bool {
+        let mut post = lock(&self.post);
+        if !post.owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
+            post.owner = Some(waker.clone());
+        }
+        mem::swap(&mut post.slots, taken);
+        post.closed
+    }
+
+    /// Puts a slot in; the first one wakes the owner.
+    pub(crate) fn put(&self, slot: Arc<Slot>) {
+        lock(&self.post).put(slot);
     }
 
     /// What the thread does beside its connections: passing wakes on, until the mailbox is closed.
@@ -192,24 +236,24 @@ impl Future for Serve<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        {
-            let mut post = lock(&this.mailbox.post);
-            if post.closed {
-                return Poll::Ready(());
-            }
-            if !post
-                .owner
-                .as_ref()
-                .is_some_and(|owner| owner.will_wake(context.waker()))
-            {
-                post.owner = Some(context.waker().clone());
-            }
-            mem::swap(&mut post.slots, &mut this.taken);
+        if this.mailbox.take(context.waker(), &mut this.taken) {
+            return Poll::Ready(());
         }
         for slot in this.taken.drain(..) {
             slot.wake();
         }
         Poll::Pending
+    }
+}
+
+impl Post {
+    fn put(&mut self, slot: Arc<Slot>) {
+        if self.slots.is_empty()
+            && let Some(owner) = &self.owner
+        {
+            owner.wake_by_ref();
+        }
+        self.slots.push(slot);
     }
 }
 
@@ -229,13 +273,11 @@ pub(crate) fn wake_all(slots: &mut Vec<Arc<Slot>>, mailboxes: &[Mailbox], here: 
                 None => continue,
             },
         };
-        if post.slots.is_empty()
-            && let Some(owner) = &post.owner
-        {
-            owner.wake_by_ref();
-        }
         let thread = slot.thread;
-        post.slots.push(slot);
+        post.put(slot);
         open = Some((thread, post));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use motte_guard::{Layer, Now, WillRequest, evidence};
-use motte_mqtt::{DecodeError, Disconnect, Packet, ProtocolVersion, ReasonCode};
+use motte_guard::{Layer, Now, Permit, Retained, WillGranted, WillRequest, evidence};
+use motte_mqtt::{DecodeError, Disconnect, LastWill, Packet, ProtocolVersion, ReasonCode};
 
 use super::publish::public_text;
 use super::timers::Timer;
 use super::{Broker, Context};
-use crate::connection::{ConnectionId, Stage, Violation};
+use crate::connection::{Stage, Violation};
 use crate::message::{Content, Message};
-use crate::session::{EXPIRY_NEVER, SessionId, SessionName};
+use crate::names::{ConnectionId, SessionId, SessionName};
+use crate::session::EXPIRY_NEVER;
 use crate::store::Store;
 
 impl<S: Store> Broker<S> {
@@ -25,6 +26,13 @@ impl<S: Store> Broker<S> {
         {
             self.detach(id, true, now);
             self.record(id, evidence::Kind::Disconnected, now);
+        }
+        let armed_at = self
+            .connections
+            .get(id)
+            .and_then(|connection| connection.armed_at);
+        if let Some(at) = armed_at {
+            self.timers.cancel(at, Timer::Connection(id));
         }
         self.connections.remove(id);
         self.collect_work();
@@ -65,7 +73,8 @@ impl<S: Store> Broker<S> {
                 session.expiry = expiry;
             }
         }
-        let publish_will = disconnect.reason == ReasonCode::DisconnectWithWill;
+        // Only a normal disconnection discards the will (MQTT-3.14.4-3).
+        let publish_will = disconnect.reason != ReasonCode::Success;
         self.detach(id, publish_will, now);
         self.record(id, evidence::Kind::Disconnected, now);
         self.close(id, None, now);
@@ -223,6 +232,8 @@ impl<S: Store> Broker<S> {
         }
         match delay {
             Some(Duration::ZERO) => self.fire_will(session, now),
+            // The session ends first, and its will with it. A timer for later would outlive both.
+            Some(delay) if ends_at.is_some_and(|at| at <= now.monotonic + delay) => {}
             Some(delay) => {
                 let due = now.monotonic + delay;
                 if let Some(will) = self
@@ -266,7 +277,7 @@ impl<S: Store> Broker<S> {
         };
         let judged = self
             .guard
-            .will(&context.principal, &context.rights, request, now)
+            .will_due(&context.principal, &context.rights, request, now)
             .and_then(|permit| {
                 let retained = if content.retain {
                     Some(self.judge_retain(&context, &content.topic, content.payload.len())?)
@@ -289,6 +300,17 @@ impl<S: Store> Broker<S> {
                 return;
             }
         };
+        self.publish_will(&context, content, &permit, retained.as_ref(), now);
+    }
+
+    fn publish_will(
+        &mut self,
+        context: &Context,
+        content: LastWill,
+        permit: &Permit<WillGranted>,
+        retained: Option<&Permit<Retained>>,
+        now: Now,
+    ) {
         let parts = Content {
             topic: content.topic,
             payload: content.payload,
@@ -306,9 +328,9 @@ impl<S: Store> Broker<S> {
             now.monotonic,
         ));
         if let Some(retained) = retained {
-            self.engine.retain(&retained, &message);
+            self.engine.retain(retained, &message);
         }
-        self.engine.publish_will(&permit, &message, session);
+        self.engine.publish_will(permit, &message, context.session);
         self.collect_work();
     }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use motte_guard::{
-    ConnectRequest, Connected, Denial, Layer, Now, Permit, SessionGranted, SessionRequest, WillGranted,
-    WillRequest, evidence,
+    ConnectRequest, Connected, Denial, Layer, Now, Permit, Principal, SessionGranted, SessionRequest,
+    WillGranted, WillRequest, evidence,
 };
 use motte_mqtt::{ConnAck, ConnAckProperties, Connect, LastWill, ProtocolVersion, ReasonCode};
 use motte_policy::{Rights, RoleLimits};
 use sha2::{Digest, Sha256};
 
 use super::{Broker, Seed};
-use crate::connection::ConnectionId;
-use crate::session::{SessionName, Will};
+use crate::names::{ConnectionId, SessionName};
+use crate::session::Will;
 use crate::store::Store;
 
 /// Everything that the layers agreed to, before anything has changed.
@@ -28,12 +28,24 @@ struct Accepted {
     expiry: u32,
 }
 
+/// A refusal, and the topic that it was for where it was for a will.
+struct Refused {
+    denial: Denial,
+    topic: Option<ByteString>,
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Self { denial, topic: None }
+    }
+}
+
 impl<S: Store> Broker<S> {
     pub(super) fn connect(&mut self, id: ConnectionId, mut connect: Connect, now: Now) {
         // No state is touched before every layer has agreed (law 2): judging comes first, whole.
         match self.judge_connect(id, &mut connect, now) {
             Ok(accepted) => self.accept(id, &connect, accepted, now),
-            Err(denial) => self.refuse_connect(id, &connect, &denial, now),
+            Err(refused) => self.refuse_connect(id, &connect, &refused, now),
         }
     }
 
@@ -42,24 +54,8 @@ impl<S: Store> Broker<S> {
         id: ConnectionId,
         connect: &mut Connect,
         now: Now,
-    ) -> Result<Accepted, Denial> {
-        if self.is_shutting_down {
-            return Err(denial(
-                Layer::Network,
-                "broker.stopping",
-                ReasonCode::ServerShuttingDown,
-                "the broker stops",
-            ));
-        }
-        let Some(connection) = self.connections.get(id) else {
-            return Err(denial(
-                Layer::Protocol,
-                "connection.gone",
-                ReasonCode::Unspecified,
-                "the connection is gone",
-            ));
-        };
-        let principal = Arc::clone(&connection.principal);
+    ) -> Result<Accepted, Refused> {
+        let principal = self.who_connects(id)?;
         let suffix = self.seed.next_suffix();
         let identity = principal.identity.to_string();
         let live = self.live_besides(&identity, &connect.client_id);
@@ -80,7 +76,8 @@ impl<S: Store> Broker<S> {
                 "MQTT-3.1.3-8",
                 ReasonCode::ClientIdentifierNotValid,
                 "an empty client id needs a clean session",
-            ));
+            )
+            .into());
         }
         let name = SessionName {
             identity,
@@ -93,17 +90,7 @@ impl<S: Store> Broker<S> {
         let session = self.guard.session(&principal, &rights, request, now)?;
         let expiry = session_expiry(connect, rights.limits());
         let will = match connect.will.take() {
-            Some(content) => {
-                let request = WillRequest {
-                    topic: &content.topic,
-                    qos: content.qos,
-                    retain: content.retain,
-                    payload_len: content.payload.len(),
-                    response_topic: content.properties.response_topic.as_deref(),
-                };
-                let permit = self.guard.will(&principal, &rights, request, now)?;
-                Some((permit, content))
-            }
+            Some(content) => Some(self.judge_last_will(&principal, &rights, content, now)?),
             None => None,
         };
         Ok(Accepted {
@@ -115,6 +102,49 @@ impl<S: Store> Broker<S> {
             assigned,
             expiry,
         })
+    }
+
+    fn who_connects(&self, id: ConnectionId) -> Result<Arc<Principal>, Denial> {
+        if self.is_shutting_down {
+            return Err(denial(
+                Layer::Network,
+                "broker.stopping",
+                ReasonCode::ServerShuttingDown,
+                "the broker stops",
+            ));
+        }
+        let Some(connection) = self.connections.get(id) else {
+            return Err(denial(
+                Layer::Protocol,
+                "connection.gone",
+                ReasonCode::Unspecified,
+                "the connection is gone",
+            ));
+        };
+        Ok(Arc::clone(&connection.principal))
+    }
+
+    fn judge_last_will(
+        &mut self,
+        principal: &Arc<Principal>,
+        rights: &Rights,
+        content: Box<LastWill>,
+        now: Now,
+    ) -> Result<(Permit<WillGranted>, Box<LastWill>), Refused> {
+        let request = WillRequest {
+            topic: &content.topic,
+            qos: content.qos,
+            retain: content.retain,
+            payload_len: content.payload.len(),
+            response_topic: content.properties.response_topic.as_deref(),
+        };
+        match self.guard.will(principal, rights, request, now) {
+            Ok(permit) => Ok((permit, content)),
+            Err(denial) => Err(Refused {
+                denial,
+                topic: Some(content.topic),
+            }),
+        }
     }
 
     fn accept(&mut self, id: ConnectionId, connect: &Connect, accepted: Accepted, now: Now) {
@@ -136,6 +166,11 @@ impl<S: Store> Broker<S> {
 
         // The connection that had the session goes first; its will is due if it is (MQTT-3.1.4-3).
         self.end_previous(&name, id, connect.clean_start, now);
+        let is_changed = self
+            .engine
+            .find(&name)
+            .and_then(|session| self.engine.session(session))
+            .is_some_and(|session| session.principal.identity != principal.identity);
         let opened =
             self.engine
                 .open_session(connected, session, &principal, id, connect.clean_start, expiry);
@@ -143,17 +178,17 @@ impl<S: Store> Broker<S> {
             opened.displaced.is_none(),
             "the previous connection was detached above"
         );
+        if opened.present && is_changed {
+            // A new certificate may give the identity other attributes, and with them other rights.
+            self.prune_subscriptions(opened.session, now);
+        }
         if let Some((permit, content)) = will {
-            let sender = Arc::clone(&principal);
-            self.engine.keep_will(
-                permit,
-                opened.session,
-                Will {
-                    content: detached(content),
-                    sender,
-                    due: None,
-                },
-            );
+            let will = Will {
+                content: detached(content),
+                sender: principal,
+                due: None,
+            };
+            self.engine.keep_will(permit, opened.session, will);
         }
         self.online.entry(name.identity.clone()).or_default().insert(id);
         let keep_alive = self
@@ -177,11 +212,16 @@ impl<S: Store> Broker<S> {
         self.record(id, evidence::Kind::Connected, now);
     }
 
-    fn refuse_connect(&mut self, id: ConnectionId, connect: &Connect, denial: &Denial, now: Now) {
+    fn refuse_connect(&mut self, id: ConnectionId, connect: &Connect, refused: &Refused, now: Now) {
+        let Refused { denial, topic } = refused;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.client_id = connect.client_id.to_string();
+            // The refusal must not be larger than the client takes either (MQTT-3.2.2-19).
+            if let Some(size) = connect.properties.maximum_packet_size {
+                connection.terms.maximum_packet_size = usize::try_from(size.get()).unwrap_or(usize::MAX);
+            }
         }
-        self.record_denial(id, denial, None, now);
+        self.record_denial(id, denial, topic.as_deref(), now);
         let answer = ConnAck {
             session_present: false,
             reason: denial.reason,

@@ -1,6 +1,7 @@
 //! The table of open connections: one index away, and a stale name finds nothing.
 
-use crate::connection::{Connection, ConnectionId};
+use crate::connection::Connection;
+use crate::names::ConnectionId;
 
 /// Bits of a connection's name that are its place; 16 million are far above the open files of a process.
 const INDEX_BITS: u32 = 24;

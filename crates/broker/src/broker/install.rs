@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use motte_guard::{Denial, InstallError, Now, SubscribeRequest, WillRequest, evidence};
 use motte_mqtt::ReasonCode;
-use motte_policy::{Snapshot, Status};
+use motte_policy::{Identity, Snapshot, Status};
 use serde::Serialize;
 
 use super::Broker;
-use crate::connection::ConnectionId;
-use crate::session::SessionId;
+use super::report::withheld;
+use crate::names::{ConnectionId, SessionId};
 use crate::store::Store;
 
 /// What installing a snapshot did to those who were there already.
@@ -27,7 +27,7 @@ pub struct InstallReport {
     pub messages_withheld: usize,
     /// Retained messages of revoked senders, removed.
     pub retained_withheld: usize,
-    /// Sessions of revoked identities, ended.
+    /// Sessions of revoked and quarantined identities, ended.
     pub sessions_ended: usize,
 }
 
@@ -47,7 +47,7 @@ impl<S: Store> Broker<S> {
             generation: self.guard.generation(),
             ..InstallReport::default()
         };
-        self.drop_wills_of_the_excluded(&mut report, now);
+        self.rebind_sessions(&mut report, now);
         self.close_the_excluded(&mut report, now);
         for session in self.engine.session_ids() {
             self.judge_session(session, &mut report, now);
@@ -73,19 +73,17 @@ impl<S: Store> Broker<S> {
         connections.len()
     }
 
-    /// Wills go before connections do: a connection that is closed for its exclusion must not fire one.
-    fn drop_wills_of_the_excluded(&mut self, report: &mut InstallReport, now: Now) {
+    /// Every session gets the rights of the new policy before anything else happens, so that nothing
+    /// is judged by the old ones. Wills go before connections do: one that is closed for its exclusion
+    /// must not fire one.
+    fn rebind_sessions(&mut self, report: &mut InstallReport, now: Now) {
         for id in self.engine.session_ids() {
-            let Some(session) = self.engine.session(id) else {
+            let Some(session) = self.engine.session_mut(id) else {
                 continue;
             };
-            let Some(will) = &session.will else { continue };
-            if self.guard.standing(&will.sender, now).is_err() {
-                report.wills_dropped += 1;
-                if let Some(session) = self.engine.session_mut(id) {
-                    session.will = None;
-                }
-            }
+            session.rights = self.guard.rights(&session.principal.identity);
+            self.refresh_limits(id);
+            self.judge_will(id, report, now);
         }
     }
 
@@ -114,27 +112,22 @@ impl<S: Store> Broker<S> {
         let Some(session) = self.engine.session(id) else {
             return;
         };
-        let identity = session.principal.identity.clone();
-        if self.is_revoked(&identity) {
+        if self.is_out(&session.principal.identity) {
             report.sessions_ended += 1;
             report.subscriptions_pruned += session.subscriptions.len();
             self.engine.end_session(id);
             return;
         }
-        let rights = self.guard.rights(&identity);
-        if let Some(session) = self.engine.session_mut(id) {
-            session.rights = rights;
-        }
-        self.refresh_limits(id);
-        self.prune_subscriptions(id, report, now);
-        self.judge_will(id, report, now);
-        self.withhold_waiting(id, report);
+        report.subscriptions_pruned += self.prune_subscriptions(id, now);
+        self.withhold_waiting(id, report, now);
     }
 
-    fn is_revoked(&self, identity: &motte_policy::Identity) -> bool {
+    /// Revoked, or in quarantine: nothing could be left in the session of either. Who is released finds
+    /// no session and subscribes again, where an empty one would pretend to be whole.
+    fn is_out(&self, identity: &Identity) -> bool {
         self.guard
             .snapshot()
-            .is_some_and(|snapshot| snapshot.exceptions().status(identity) == Status::Revoked)
+            .is_some_and(|snapshot| snapshot.exceptions().status(identity) != Status::Active)
     }
 
     /// Role limits that changed hold for live connections as well.
@@ -151,9 +144,10 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn prune_subscriptions(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
+    /// Ends the subscriptions that the rights of the session do not grant; returns how many.
+    pub(super) fn prune_subscriptions(&mut self, id: SessionId, now: Now) -> usize {
         let Some(session) = self.engine.session(id) else {
-            return;
+            return 0;
         };
         let name = session.name.clone();
         let principal = Arc::clone(&session.principal);
@@ -163,6 +157,7 @@ impl<S: Store> Broker<S> {
             .iter()
             .map(|(filter, options)| (filter.clone(), *options))
             .collect();
+        let mut pruned = 0;
         for (filter, options) in subscriptions {
             let request = SubscribeRequest {
                 filter: &filter,
@@ -172,15 +167,20 @@ impl<S: Store> Broker<S> {
             };
             match self.guard.resubscribe(&principal, &rights, request) {
                 Ok(permit) => {
-                    self.engine.subscribe(&permit, id, &filter, options);
+                    // Mostly nothing has changed. Where a whole fleet reads one topic, putting each in
+                    // its own place again would take the square of the fleet.
+                    if options.requested_qos.min(permit.action().maximum_qos) != options.granted_qos {
+                        self.engine.subscribe(&permit, id, &filter, options);
+                    }
                 }
                 Err(denial) => {
                     self.engine.unsubscribe(id, &filter);
                     self.record_pruned(&name, &filter, &denial, now);
-                    report.subscriptions_pruned += 1;
+                    pruned += 1;
                 }
             }
         }
+        pruned
     }
 
     fn judge_will(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
@@ -196,8 +196,11 @@ impl<S: Store> Broker<S> {
             payload_len: will.content.payload.len(),
             response_topic: will.content.properties.response_topic.as_deref(),
         };
-        if self.guard.will(&will.sender, &rights, request, now).is_err() {
+        let client_id = session.name.client_id.clone();
+        if let Err(denial) = self.guard.will(&will.sender, &rights, request, now) {
             report.wills_dropped += 1;
+            let sender = &will.sender.identity;
+            self.record_will_dropped(sender, &client_id, &will.content.topic, &denial, now);
             if let Some(session) = self.engine.session_mut(id) {
                 session.will = None;
             }
@@ -206,16 +209,17 @@ impl<S: Store> Broker<S> {
 
     /// Messages that wait are judged now, so that they are gone when the barrier falls and not merely
     /// passed over later. What was sent once and is not acknowledged is judged when it is sent again.
-    fn withhold_waiting(&mut self, id: SessionId, report: &mut InstallReport) {
-        let guard = &mut self.guard;
+    fn withhold_waiting(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
+        let (guard, evidence) = (&mut self.guard, &mut self.evidence);
         let Some(session) = self.engine.session_mut(id) else {
             return;
         };
         let rights = Arc::clone(&session.rights);
         let removed = session.outbound.remove_where(|message| {
-            guard
-                .deliver(&rights, &message.sender, message.provenance(), &message.topic)
-                .is_err()
+            let judged = guard.deliver(&rights, &message.sender, message.provenance(), &message.topic);
+            let Err(denial) = judged else { return false };
+            evidence.extend(withheld(guard, message, &denial, now));
+            true
         });
         report.messages_withheld += removed.len();
         self.totals.messages_withheld += removed.len() as u64;

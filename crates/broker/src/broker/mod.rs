@@ -23,8 +23,9 @@ pub use install::InstallReport;
 pub use report::Status;
 pub use transmit::Transmit;
 
-use crate::connection::{Connection, ConnectionId, Stage, Violation};
+use crate::connection::{Connection, Stage, Violation};
 use crate::engine::Engine;
+use crate::names::{ConnectionId, SessionId};
 use crate::settings::{BrokerSettings, PACKETS_PER_TURN};
 use crate::store::Store;
 use connections::Connections;
@@ -144,6 +145,9 @@ impl<S: Store> Broker<S> {
                 Ok(Decoded::Packet(packet)) => {
                     packets += 1;
                     self.handle(id, packet, now);
+                    // At once: the list has an entry for each message and reader, and a turn has room
+                    // for many messages.
+                    self.collect_work();
                 }
                 Ok(Decoded::Incomplete { .. }) => break,
                 Err(error) => {
@@ -258,7 +262,7 @@ impl<S: Store> Broker<S> {
 
 /// Shares what several modules read of a connection that has a session.
 struct Context {
-    session: crate::session::SessionId,
+    session: SessionId,
     principal: Arc<motte_guard::Principal>,
     rights: Arc<motte_policy::Rights>,
 }

@@ -6,10 +6,11 @@ use motte_guard::{Denial, Layer, Now, Permit, PublishRequest, Published, RetainR
 use motte_mqtt::{Acknowledgement as AckPacket, ProtocolVersion, Publish, QoS, ReasonCode};
 
 use super::{Broker, Context};
-use crate::connection::{Acknowledgement, ConnectionId, Reply};
+use crate::connection::{Acknowledgement, Reply, Stage, Violation};
 use crate::message::{Content, Message};
+use crate::names::ConnectionId;
 use crate::session::Acknowledged;
-use crate::store::Store;
+use crate::store::{Position, Store};
 
 /// What a client may know of a refusal: the layer, which is the same for every topic that it has no
 /// right to, whether it exists or not (attack I5).
@@ -31,16 +32,16 @@ impl<S: Store> Broker<S> {
     pub(super) fn publish(&mut self, id: ConnectionId, mut publish: Publish, now: Now) {
         self.totals.messages_received += 1;
         let Some(context) = self.context(id) else { return };
-        if self.is_repeated(&context, &publish) {
-            self.answer_received(id, &publish);
-            return;
-        }
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        if let Err(violation) = connection.receive_publish(&mut publish) {
-            self.violate(id, &violation, now);
-            return;
+        match self.take_in(id, &context, &mut publish) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.answer_received(id, &publish);
+                return;
+            }
+            Err(violation) => {
+                self.violate(id, &violation, now);
+                return;
+            }
         }
         match self.judge_publish(&context, &publish, now) {
             Ok((permit, retained)) => {
@@ -50,15 +51,30 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A QoS 2 message that is already held comes again: it is answered, not judged or counted twice
-    /// (MQTT-4.3.3-10).
-    fn is_repeated(&self, context: &Context, publish: &Publish) -> bool {
-        publish.qos == QoS::ExactlyOnce
-            && publish.packet_id.is_some_and(|packet_id| {
-                self.engine
-                    .session(context.session)
-                    .is_some_and(|session| session.held.contains_key(&packet_id))
-            })
+    /// Resolves the alias and counts the message. A QoS 2 message that is already held comes again: it
+    /// is answered, not judged or counted twice (MQTT-4.3.3-10). Returns whether it is such a one.
+    fn take_in(
+        &mut self,
+        id: ConnectionId,
+        context: &Context,
+        publish: &mut Publish,
+    ) -> Result<bool, Violation> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Ok(false);
+        };
+        connection.resolve_alias(publish)?;
+        let mut held = 0;
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(packet_id) = publish.packet_id
+            && let Some(session) = self.engine.session(context.session)
+        {
+            if session.held.contains_key(&packet_id) {
+                return Ok(true);
+            }
+            held = session.held.len();
+        }
+        connection.count_publish(publish, held)?;
+        Ok(false)
     }
 
     fn judge_publish(
@@ -98,12 +114,15 @@ impl<S: Store> Broker<S> {
             .engine
             .retained
             .get(topic)
-            .is_some_and(|message| message.sender.identity == context.principal.identity);
+            .filter(|message| message.sender.identity.name() == context.principal.identity.name())
+            .map(|message| message.size() as u64);
+        // What is held counts topics as well; the message that goes makes room for the one that comes.
+        let bytes_held = held.bytes.saturating_sub(replaced.unwrap_or(0)) + topic.len() as u64;
         let request = RetainRequest {
             messages_held: held.messages,
-            bytes_held: held.bytes,
+            bytes_held,
             payload_len,
-            replaces: replaced,
+            replaces: replaced.is_some(),
         };
         self.guard.retain(&context.principal, &context.rights, request)
     }
@@ -346,10 +365,7 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn reply(&mut self, id: ConnectionId, reply: Reply) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.replies.push(reply);
-        }
-        self.wake(id);
+        self.reply_at(id, reply, Position::default());
     }
 
     pub(super) fn reply_packet(&mut self, id: ConnectionId, packet: motte_mqtt::Packet) {
@@ -359,7 +375,14 @@ impl<S: Store> Broker<S> {
     /// Answers once everything recorded so far is durable (law 7).
     pub(super) fn reply_after_store(&mut self, id: ConnectionId, reply: Reply) {
         let position = self.engine.recorded();
-        if let Some(connection) = self.connections.get_mut(id) {
+        self.reply_at(id, reply, position);
+    }
+
+    fn reply_at(&mut self, id: ConnectionId, reply: Reply, position: Position) {
+        // What the packet brought about may have ended the connection: DISCONNECT is the last word.
+        if let Some(connection) = self.connections.get_mut(id)
+            && connection.stage != Stage::Closing
+        {
             connection.replies.push_after(reply, position);
         }
         self.wake(id);

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use motte_guard::evidence::{Kind, Record, Text};
-use motte_guard::{CertificateFacts, Counters, Denial, Now, OverdueDenial, Subject};
+use motte_guard::{CertificateFacts, Counters, Denial, Guard, Now, OverdueDenial, Subject};
 use motte_policy::Identity;
 use serde::Serialize;
 
 use super::Broker;
-use crate::connection::{Connection, ConnectionId, Violation};
+use crate::connection::{Connection, Violation};
 use crate::message::Message;
-use crate::session::SessionName;
+use crate::names::{ConnectionId, SessionName};
 use crate::store::Store;
 
 /// The broker's state in figures.
@@ -30,6 +30,8 @@ pub struct Status {
     pub retained: Held,
     /// Messages that wait for a session or its acknowledgement.
     pub queued: Held,
+    /// Timers that are set, for deadlines, wills and sessions.
+    pub timers: usize,
     /// Passed and refused, by layer and action.
     pub counters: Counters,
     /// Messages since the process started.
@@ -90,6 +92,7 @@ impl<S: Store> Broker<S> {
                 bytes: retained.bytes,
             },
             queued,
+            timers: self.timers.len(),
             counters: self.guard.counters().clone(),
             messages: MessageTotals {
                 received: self.totals.messages_received,
@@ -133,8 +136,8 @@ impl<S: Store> Broker<S> {
 
     /// A message that was accepted once and is not delivered.
     pub(super) fn record_withheld(&mut self, message: &Message, denial: &Denial, now: Now) {
-        let record = Record::new(Kind::Withheld, now).topic(&*message.topic);
-        self.record_dropped(&message.sender.identity, record, denial, now);
+        let record = withheld(&mut self.guard, message, denial, now);
+        self.evidence.extend(record);
     }
 
     /// A will that was accepted once and is not published.
@@ -149,14 +152,8 @@ impl<S: Store> Broker<S> {
         let record = Record::new(Kind::WillDropped, now)
             .topic(topic)
             .client_id(client_id);
-        self.record_dropped(sender, record, denial, now);
-    }
-
-    fn record_dropped(&mut self, sender: &Identity, record: Record, denial: &Denial, now: Now) {
-        if let Some(count) = self.guard.withheld(sender, denial, now) {
-            self.evidence
-                .push(record.identity(&*sender.to_string()).denial(denial).count(count));
-        }
+        self.evidence
+            .extend(dropped(&mut self.guard, sender, record, denial, now));
     }
 
     pub(super) fn record_pruned(&mut self, name: &SessionName, filter: &str, denial: &Denial, now: Now) {
@@ -208,6 +205,23 @@ impl<S: Store> Broker<S> {
         self.evidence
             .extend(remaining.into_iter().map(|denials| counted(&denials, now)));
     }
+}
+
+/// The record of a message that is not delivered, unless equal ones are being counted.
+pub(super) fn withheld(guard: &mut Guard, message: &Message, denial: &Denial, now: Now) -> Option<Record> {
+    let record = Record::new(Kind::Withheld, now).topic(&*message.topic);
+    dropped(guard, &message.sender.identity, record, denial, now)
+}
+
+fn dropped(
+    guard: &mut Guard,
+    sender: &Identity,
+    record: Record,
+    denial: &Denial,
+    now: Now,
+) -> Option<Record> {
+    let count = guard.withheld(sender, denial, now)?;
+    Some(record.identity(&*sender.to_string()).denial(denial).count(count))
 }
 
 fn of_connection(connection: &Connection, kind: Kind, now: Now) -> Record {

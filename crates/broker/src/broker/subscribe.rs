@@ -6,9 +6,9 @@ use motte_mqtt::{
 };
 
 use super::{Broker, Context};
-use crate::connection::{ConnectionId, Reply};
+use crate::connection::Reply;
+use crate::names::ConnectionId;
 use crate::session::SubscriptionOptions;
-use crate::settings::RETAINED_REPLAY;
 use crate::store::Store;
 
 impl<S: Store> Broker<S> {
@@ -54,7 +54,7 @@ impl<S: Store> Broker<S> {
         self.reply_after_store(id, Reply::Packet(Box::new(Packet::SubAck(answer))));
         for filter in to_replay {
             self.engine
-                .replay_retained(context.session, filter, now.monotonic, RETAINED_REPLAY);
+                .replay_retained(context.session, filter, now.monotonic);
         }
         if let Some(denial) = must_disconnect {
             self.disconnect_for(id, denial.reason, denial.layer, now);

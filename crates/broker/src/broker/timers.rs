@@ -7,8 +7,8 @@ use motte_guard::{Layer, Now};
 use motte_mqtt::ReasonCode;
 
 use super::Broker;
-use crate::connection::{ConnectionId, Deadline, Violation};
-use crate::session::SessionId;
+use crate::connection::{Deadline, Violation};
+use crate::names::{ConnectionId, SessionId};
 use crate::settings::HOUSEKEEPING_INTERVAL;
 use crate::store::Store;
 
@@ -34,6 +34,10 @@ impl Timers {
 
     pub(super) fn cancel(&mut self, at: Duration, timer: Timer) {
         self.by_moment.remove(&(at, timer));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_moment.len()
     }
 
     fn next(&self) -> Option<Duration> {
@@ -128,10 +132,23 @@ impl<S: Store> Broker<S> {
                 self.violate(id, &violation, now);
             }
             Deadline::KeepAlive => self.disconnect_with(id, ReasonCode::KeepAliveTimeout, None, now),
-            Deadline::CertificateExpiry => {
-                self.disconnect_for(id, ReasonCode::NotAuthorized, Layer::Tls, now);
-            }
+            Deadline::CertificateExpiry => self.end_for_expiry(id, now),
         }
+    }
+
+    fn end_for_expiry(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        // No other answer is due here; should the clocks disagree, the connection ends all the same.
+        let (reason, layer) = match self.guard.standing(&connection.principal, now) {
+            Err(denial) => {
+                self.record_denial(id, &denial, None, now);
+                (denial.reason, denial.layer)
+            }
+            Ok(()) => (ReasonCode::MaximumConnectTime, Layer::Tls),
+        };
+        self.disconnect_for(id, reason, layer, now);
     }
 
     fn check_will(&mut self, session: SessionId, now: Now) {

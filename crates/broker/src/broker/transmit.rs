@@ -9,9 +9,10 @@ use motte_mqtt::{
 };
 
 use super::Broker;
-use crate::connection::{Acknowledgement, Connection, ConnectionId, Reply, Stage};
+use crate::connection::{Acknowledgement, Connection, Reply, Stage};
 use crate::message::Message;
-use crate::session::{Inflight, SessionId, Stage as Exchange, Waiting};
+use crate::names::{ConnectionId, SessionId};
+use crate::session::{Inflight, Stage as Exchange, Waiting};
 use crate::store::Store;
 
 /// What the shell does after a call of [`Broker::transmit`].
@@ -171,7 +172,8 @@ impl<S: Store> Broker<S> {
         now: Now,
     ) -> Outcome {
         let message = &waiting.message;
-        if message.is_expired(now.monotonic) {
+        // What has been sent once is sent again whatever its age (MQTT-4.3.3-7).
+        if !dup && message.is_expired(now.monotonic) {
             self.totals.messages_expired += 1;
             return Outcome::Dropped;
         }

@@ -13,19 +13,15 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use motte_guard::Principal;
-use motte_mqtt::{ConnAck, Connect, Decoder, Limits, Packet, Publish, ReasonCode, Sender};
+use motte_mqtt::{ConnAck, Connect, Decoder, Limits, Packet, Publish, QoS, ReasonCode, Sender};
 use motte_policy::RoleLimits;
 
 pub(crate) use aliases::{InboundAliases, OutboundAliases};
 pub(crate) use replies::{Acknowledgement, Replies, Reply};
 
-use crate::session::SessionId;
+use crate::names::{ConnectionId, SessionId};
 use crate::settings::{BrokerSettings, keep_alive_grace};
 use crate::store::Position;
-
-/// A connection's name for as long as the process lives; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,14 +181,21 @@ impl Connection {
         self.outbound_aliases = OutboundAliases::new(offered.min(limits.topic_aliases));
     }
 
-    /// Counts a QoS 1 or 2 message of the client against our Receive Maximum, and puts the topic behind
-    /// an alias into its place.
-    pub(crate) fn receive_publish(&mut self, publish: &mut Publish) -> Result<(), Violation> {
+    /// Puts the topic behind an alias into its place.
+    pub(crate) fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Violation> {
         if let Some(alias) = publish.properties.topic_alias {
             publish.topic = self.inbound_aliases.resolve(alias, &publish.topic)?;
         }
+        Ok(())
+    }
+
+    /// Counts a QoS 1 or 2 message of the client against our Receive Maximum. `held` are the QoS 2
+    /// messages of its session that wait for PUBREL: they outlive connections, and would add up over
+    /// many of them if each began to count from zero.
+    pub(crate) fn count_publish(&mut self, publish: &Publish, held: usize) -> Result<(), Violation> {
         if publish.packet_id.is_some() {
-            if self.unacknowledged >= usize::from(self.limits.inflight) {
+            let waiting = if publish.qos == QoS::ExactlyOnce { held } else { 0 };
+            if self.unacknowledged.max(waiting) >= usize::from(self.limits.inflight) {
                 return Err(Violation::new(
                     ReasonCode::ReceiveMaximumExceeded,
                     "MQTT-3.3.4-9",
@@ -235,7 +238,9 @@ impl Connection {
                 Deadline::KeepAlive,
             )
         });
-        let expiry = Duration::from_secs(self.principal.not_after).saturating_sub(unix_offset);
+        // Good through the whole of its last second, as the guard sees it.
+        let end = Duration::from_secs(self.principal.not_after.saturating_add(1));
+        let expiry = end.saturating_sub(unix_offset);
         [
             connect,
             frame,

@@ -48,9 +48,15 @@ impl Reply {
     pub(crate) fn ends_exchange(&self) -> bool {
         match self {
             Self::Acknowledge {
-                kind: Acknowledgement::Accepted | Acknowledgement::Complete,
+                kind: Acknowledgement::Accepted,
                 ..
             } => true,
+            // A PUBREL for nothing ends nothing: it must not buy room for another message.
+            Self::Acknowledge {
+                kind: Acknowledgement::Complete,
+                reason,
+                ..
+            } => !reason.is_failure(),
             Self::Acknowledge {
                 kind: Acknowledgement::Received,
                 reason,

@@ -4,7 +4,6 @@ mod inflight;
 mod outbound;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +16,9 @@ use motte_policy::Rights;
 pub(crate) use inflight::{Acknowledged, Inflight, Stage};
 pub(crate) use outbound::{Outbound, QueueLimits, Waiting};
 
-use crate::connection::ConnectionId;
 use crate::message::Message;
+use crate::names::{ConnectionId, SessionId, SessionName};
 use crate::topics::subscriptions::Subscriber;
-
-/// A session's place in the table; may be used again after the session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub(crate) u32);
-
-/// What a session is known by (law 3): never the client id alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionName {
-    /// The identity, as `device/toaster-1`.
-    pub identity: String,
-    /// The MQTT client id.
-    pub client_id: String,
-}
-
-impl fmt::Display for SessionName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} as `{}`", self.identity, self.client_id)
-    }
-}
 
 /// Session expiry that stands for "never" on the wire.
 pub(crate) const EXPIRY_NEVER: u32 = u32::MAX;

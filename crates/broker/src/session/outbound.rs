@@ -21,7 +21,7 @@ pub(crate) struct Waiting {
     /// The RETAIN flag as this session is to see it.
     pub(crate) retain: bool,
     pub(crate) identifiers: Vec<NonZeroU32>,
-    /// A stored message sent because of a new subscription: it costs a pointer, not its bytes.
+    /// A stored message sent because of a new subscription; has bounds of its own.
     pub(crate) replay: bool,
 }
 
@@ -39,6 +39,7 @@ struct Line {
     bytes: u64,
     /// How many of them are replays of retained messages, which are bounded on their own.
     replays: usize,
+    replay_bytes: u64,
 }
 
 /// Everything under way from the broker to one session.
@@ -62,6 +63,7 @@ impl Line {
     fn push(&mut self, waiting: Waiting) {
         if waiting.replay {
             self.replays += 1;
+            self.replay_bytes += waiting.message.size() as u64;
         } else {
             self.bytes += waiting.message.size() as u64;
         }
@@ -72,6 +74,7 @@ impl Line {
         let waiting = self.waiting.pop_front()?;
         if waiting.replay {
             self.replays -= 1;
+            self.replay_bytes -= waiting.message.size() as u64;
         } else {
             self.bytes -= waiting.message.size() as u64;
         }
@@ -131,14 +134,24 @@ impl Outbound {
         Some(sequence)
     }
 
-    /// Lets a stored message wait because of a new subscription; see [`RETAINED_REPLAY`].
+    /// How many more stored messages may wait; see [`RETAINED_REPLAY`].
+    pub(crate) fn replay_room(&self) -> usize {
+        RETAINED_REPLAY.saturating_sub(self.unassured.replays + self.assured.replays)
+    }
+
+    /// Lets a stored message wait because of a new subscription. As long as it is stored it costs a
+    /// pointer, but one that is replaced is kept alive by those who wait for it: so bytes are bounded as
+    /// well, by as much as the role lets wait otherwise. One message always fits.
     pub(crate) fn push_replay(
         &mut self,
         message: &Arc<Message>,
         qos: QoS,
         identifier: Option<NonZeroU32>,
+        bytes: u64,
     ) -> Option<u64> {
-        if self.unassured.replays + self.assured.replays >= RETAINED_REPLAY {
+        let waiting = self.unassured.replay_bytes + self.assured.replay_bytes;
+        let is_too_much = waiting > 0 && waiting + message.size() as u64 > bytes;
+        if self.replay_room() == 0 || is_too_much {
             return None;
         }
         let sequence = self.next_sequence;
@@ -180,9 +193,10 @@ impl Outbound {
         line.pop()
     }
 
-    /// Whether another QoS 1 or 2 message may be sent.
+    /// Whether another QoS 1 or 2 message may be sent. Exchanges of earlier connections count: a client
+    /// that never sends PUBCOMP and comes back again and again would open a window each time.
     pub(crate) fn window_open(&self, receive_maximum: usize) -> bool {
-        self.outstanding < receive_maximum && self.inflight.len() < usize::from(u16::MAX)
+        self.inflight.len() < receive_maximum.min(usize::from(u16::MAX))
     }
 
     /// Whether there is something to send.
@@ -311,6 +325,11 @@ impl Outbound {
 
     /// Drops what has expired while it waited; returns the places.
     pub(crate) fn remove_expired(&mut self, now: Duration) -> Vec<u64> {
+        // Mostly there is nothing, and then nothing is moved.
+        let has_expired = |line: &Line| line.waiting.iter().any(|one| one.message.is_expired(now));
+        if !has_expired(&self.assured) && !has_expired(&self.unassured) {
+            return Vec::new();
+        }
         self.remove_where(|message| message.is_expired(now))
     }
 

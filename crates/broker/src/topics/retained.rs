@@ -1,6 +1,7 @@
 //! Retained messages, as a tree of topic levels so that a filter visits only what it can match.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(crate) struct RetainedMessages {
     total: Held,
     by_sender: HashMap<String, Held>,
 }
+
+/// Is shown the messages that match, until it has enough.
+type Found<'a> = &'a mut dyn FnMut(&Arc<Message>) -> ControlFlow<()>;
 
 /// Children in the order of their names, so that a replay comes in the same order every time.
 #[derive(Debug, Default)]
@@ -73,11 +77,20 @@ impl RetainedMessages {
     /// The messages that a filter matches, at most `limit`.
     pub(crate) fn matching(&self, filter: &str, now: Duration, limit: usize) -> Vec<Arc<Message>> {
         let mut found = Vec::new();
-        self.root.matching(&mut levels(filter), true, &mut |message| {
-            if found.len() < limit && !message.is_expired(now) {
-                found.push(Arc::clone(message));
-            }
-        });
+        if limit > 0 {
+            let _ = self.root.matching(&mut levels(filter), true, &mut |message| {
+                if !message.is_expired(now) {
+                    found.push(Arc::clone(message));
+                }
+                // The rest of the tree is not looked at: a filter over a whole fleet asked for again
+                // and again would hold the broker.
+                if found.len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        }
         found
     }
 
@@ -130,32 +143,33 @@ impl Node {
         &self,
         rest: &mut std::str::Split<'_, char>,
         first: bool,
-        found: &mut dyn FnMut(&Arc<Message>),
-    ) {
+        found: Found<'_>,
+    ) -> ControlFlow<()> {
         let visible = |name: &str| !(first && is_reserved(name));
         match rest.next() {
-            None => self.message.iter().for_each(found),
+            None => self.message.iter().try_for_each(found),
             Some("#") => self.subtree(first, found),
             Some("+") => {
                 for (_, child) in self.children.iter().filter(|(name, _)| visible(name)) {
-                    child.matching(&mut rest.clone(), false, found);
+                    child.matching(&mut rest.clone(), false, found)?;
                 }
+                ControlFlow::Continue(())
             }
-            Some(literal) => {
-                if let Some(child) = self.children.get(literal) {
-                    child.matching(rest, false, found);
-                }
-            }
+            Some(literal) => match self.children.get(literal) {
+                Some(child) => child.matching(rest, false, found),
+                None => ControlFlow::Continue(()),
+            },
         }
     }
 
-    fn subtree(&self, first: bool, found: &mut dyn FnMut(&Arc<Message>)) {
-        self.message.iter().for_each(&mut *found);
+    fn subtree(&self, first: bool, found: Found<'_>) -> ControlFlow<()> {
+        self.message.iter().try_for_each(&mut *found)?;
         for (name, child) in &self.children {
             if !(first && is_reserved(name)) {
-                child.subtree(false, found);
+                child.subtree(false, found)?;
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn remove_where(&mut self, unwanted: &mut dyn FnMut(&Message) -> bool, removed: &mut Vec<Arc<Message>>) {

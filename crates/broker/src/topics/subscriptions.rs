@@ -10,7 +10,8 @@ use std::num::NonZeroU32;
 use motte_mqtt::QoS;
 
 use super::{is_reserved, levels};
-use crate::session::SessionId;
+
+use crate::names::SessionId;
 
 /// One subscription as the router needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -158,11 +158,16 @@ impl<S: Store> World<S> {
 
     /// A connection behind TLS, before CONNECT.
     pub(crate) fn open(&mut self, uri: &str, version: ProtocolVersion) -> ConnectionId {
+        self.open_with(&facts(uri), version)
+    }
+
+    /// The same with a certificate of the playbook's making.
+    pub(crate) fn open_with(&mut self, facts: &CertificateFacts, version: ProtocolVersion) -> ConnectionId {
         let (accepted_at, now) = (self.elapsed, self.now());
         let peer = "127.0.0.1:40000".parse().expect("an address");
         let id = self
             .broker
-            .open(peer, &facts(uri), accepted_at, now)
+            .open(peer, facts, accepted_at, now)
             .expect("the certificate is good");
         let mut decoder = Decoder::new(Sender::Server, Limits::with_packet_size(1 << 24));
         decoder.set_version(version);
@@ -369,6 +374,11 @@ pub(crate) fn publish(topic: &str, payload: &str, qos: QoS, packet_id: u16) -> P
         payload: payload.to_owned().into(),
         properties: PublishProperties::default(),
     }
+}
+
+/// A QoS 2 message that waits for its PUBREL.
+pub(crate) fn qos_2(packet_id: u16) -> Packet {
+    Packet::Publish(publish("peer/b/inbox", "held", QoS::ExactlyOnce, packet_id))
 }
 
 pub(crate) fn subscribe(filter: &str, qos: QoS) -> Subscribe {

@@ -7,7 +7,10 @@ use std::time::Duration;
 use motte_mqtt::ReasonCode;
 use proptest::prelude::*;
 
-use super::{AGGREGATION_WINDOW, Denials, FURTHER_RULES, OverdueDenial, RULES_PER_SUBJECT, Strike, Subject};
+use super::{
+    AGGREGATION_WINDOW, Denials, FURTHER_RULES, INDIVIDUAL_RECORDS, OverdueDenial, RULES_PER_SUBJECT, Strike,
+    Subject,
+};
 use crate::network::AddressBlock;
 use crate::{Denial, Layer};
 
@@ -35,26 +38,47 @@ fn logged(strike: Strike) -> Option<u64> {
 }
 
 #[test]
-fn the_first_is_logged_at_once_and_the_rest_as_one() {
+fn the_first_are_logged_at_once_and_the_rest_as_one() {
     let mut denials = Denials::new(u32::MAX, WINDOW);
     let refused = denial(Layer::Authorization, "x");
     let end = AGGREGATION_WINDOW.as_secs();
-    assert_eq!(logged(denials.note(&1, &refused, seconds(0))), Some(1));
-    for second in 1..end {
+    let individual = u64::from(INDIVIDUAL_RECORDS);
+    for second in 0..individual {
+        assert_eq!(logged(denials.note(&1, &refused, seconds(second))), Some(1));
+    }
+    for second in individual..end {
         assert_eq!(logged(denials.note(&1, &refused, seconds(second))), None);
     }
-    assert_eq!(logged(denials.note(&1, &refused, seconds(end))), Some(end));
+    let counted = end - individual + 1;
+    assert_eq!(logged(denials.note(&1, &refused, seconds(end))), Some(counted));
+    // It goes on: in counts, not one by one again.
     assert_eq!(logged(denials.note(&1, &refused, seconds(end + 1))), None);
+}
+
+#[test]
+fn one_that_comes_now_and_then_is_logged_each_time() {
+    let mut denials = Denials::new(u32::MAX, WINDOW);
+    let refused = denial(Layer::Authorization, "x");
+    for minute in 0..100 {
+        assert_eq!(
+            logged(denials.note(&1, &refused, AGGREGATION_WINDOW * minute)),
+            Some(1)
+        );
+    }
+}
+
+/// Uses up what is logged one by one.
+fn exhaust(denials: &mut Denials<u32>, who: u32, refused: &Denial, now: Duration) {
+    for _ in 0..INDIVIDUAL_RECORDS {
+        assert_eq!(denials.count(&who, refused, now), Some(1));
+    }
 }
 
 #[test]
 fn other_subjects_layers_and_rules_are_told_apart() {
     let mut denials = Denials::new(u32::MAX, WINDOW);
     let now = seconds(0);
-    assert_eq!(
-        logged(denials.note(&1, &denial(Layer::Authorization, "x"), now)),
-        Some(1)
-    );
+    exhaust(&mut denials, 1, &denial(Layer::Authorization, "x"), now);
     assert_eq!(
         logged(denials.note(&2, &denial(Layer::Authorization, "x"), now)),
         Some(1)
@@ -77,7 +101,8 @@ fn other_subjects_layers_and_rules_are_told_apart() {
 fn counts_come_out_when_their_window_is_over() {
     let mut denials = Denials::new(u32::MAX, WINDOW);
     let refused = denial(Layer::Quota, "x");
-    for _ in 0..5 {
+    exhaust(&mut denials, 1, &refused, seconds(0));
+    for _ in 0..4 {
         let _ = denials.note(&1, &refused, seconds(0));
     }
     let before = AGGREGATION_WINDOW - Duration::from_nanos(1);
@@ -114,7 +139,7 @@ fn a_quiet_subject_is_forgotten_and_is_new_afterwards() {
 fn pruning_never_loses_a_count() {
     let mut denials = Denials::new(u32::MAX, WINDOW);
     let refused = denial(Layer::Quota, "x");
-    let _ = denials.note(&1, &refused, seconds(0));
+    exhaust(&mut denials, 1, &refused, seconds(0));
     let _ = denials.note(&1, &refused, seconds(0));
     denials.prune(seconds(1_000_000));
     let overdue = denials.take_overdue(subject, seconds(1_000_000), false);
@@ -178,13 +203,14 @@ fn rules_of_one_subject_are_bounded() {
             logged(denials.note(&1, &denial(layer, &format!("rule {rule}")), seconds(0)))
         })
         .collect();
-    // Each rule that has a place is logged, then one shared record for each of the two layers.
-    assert_eq!(records.len(), RULES_PER_SUBJECT + 2);
+    // Each rule that has a place is logged, then the first of the shared place of each of the two layers.
+    let recorded = RULES_PER_SUBJECT + 2 * INDIVIDUAL_RECORDS as usize;
+    assert_eq!(records.len(), recorded);
     let overdue = denials.take_overdue(subject, AGGREGATION_WINDOW, false);
     assert_eq!(overdue.len(), 2);
     assert!(overdue.iter().all(|denial| denial.rule == FURTHER_RULES));
     let counted: u64 = overdue.iter().map(|denial| denial.count).sum();
-    assert_eq!(counted + RULES_PER_SUBJECT as u64 + 2, 10_000);
+    assert_eq!(counted + recorded as u64, 10_000);
 }
 
 #[test]
@@ -192,25 +218,13 @@ fn strangers_cannot_push_others_out_of_a_full_table() {
     let mut denials = Denials::with_capacity(2, 3, WINDOW);
     let refused = denial(Layer::Tls, "x");
     for number in [1, 2] {
-        assert_eq!(logged(denials.note(&number, &refused, seconds(5))), Some(1));
+        exhaust(&mut denials, number, &refused, seconds(5));
     }
-    let first = denials.note(&3, &refused, seconds(5));
-    assert_eq!(
-        first,
-        Strike {
-            record: Some(1),
-            disconnect: false
-        }
-    );
-    for number in 4..100 {
+    for number in 3..100 {
         let strike = denials.note(&number, &refused, seconds(5));
-        assert_eq!(
-            strike,
-            Strike {
-                record: None,
-                disconnect: false
-            }
-        );
+        let record = (number < 3 + INDIVIDUAL_RECORDS).then_some(1);
+        let disconnect = false;
+        assert_eq!(strike, Strike { record, disconnect });
     }
     assert_eq!(denials.subjects.len(), 2);
     // Those who had a place still have their own counts.
@@ -223,7 +237,10 @@ fn strangers_cannot_push_others_out_of_a_full_table() {
             .map(|denial| denial.count)
     };
     assert_eq!(count_of(&subject(&1)), Some(1));
-    assert_eq!(count_of(&Subject::Others), Some(96));
+    assert_eq!(
+        count_of(&Subject::Others),
+        Some(97 - u64::from(INDIVIDUAL_RECORDS))
+    );
     // When the old ones have nothing left to say, there is room again.
     let much_later = seconds(1000);
     let _ = denials.take_overdue(subject, much_later, false);

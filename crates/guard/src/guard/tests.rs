@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::Guard;
+use crate::denials::INDIVIDUAL_RECORDS;
 use crate::testing::{FLEET, Policy, at, device, facts, principal, service};
 use crate::{
     ConnectRequest, Denial, GuardSettings, InstallError, Layer, Now, Permit, Principal, Provenance,
@@ -77,6 +78,9 @@ fn live(generation: u64) -> Provenance {
 fn named(denial: &Denial) -> (Layer, &str) {
     (denial.layer, &denial.rule)
 }
+
+/// The place of that question in [`ask_everything`].
+const RESUBSCRIBE: usize = 7;
 
 /// Asks everything that needs a permit, and returns the denials: `None` for what passed.
 fn ask_everything(guard: &mut Guard, who: &Arc<Principal>, rights: &Rights, now: Now) -> Vec<Option<Denial>> {
@@ -174,9 +178,11 @@ fn exceptions_and_expiry_hold_for_every_request_of_a_connected_client() {
         let rights = Policy::new(1).snapshot().bind(&who.identity);
         let denials = ask_everything(&mut guard, &who, &rights, at(0));
         for (index, denial) in denials[..9].iter().enumerate() {
+            // A superseded certificate may do nothing, but the subscriptions of its identity stay.
+            let expected = (index != RESUBSCRIBE || list != "revoked_serials").then_some(rule);
             assert_eq!(
                 denial.as_ref().map(|denial| &*denial.rule),
-                Some(rule),
+                expected,
                 "request {index}"
             );
         }
@@ -221,6 +227,31 @@ fn what_waits_outlives_the_certificate_of_its_owner() {
             .subscribe(&who, &rights, subscription("toasters/a/command"), late)
             .is_err()
     );
+}
+
+#[test]
+fn wills_that_are_due_have_a_rate_of_their_own_and_use_up_that_of_messages() {
+    let mut guard = Policy::new(1).guard();
+    let who = principal(device("a"));
+    let rights = guard.rights(&who.identity);
+    for _ in 0..3 {
+        assert!(guard.publish(&who, &rights, message(TELEMETRY), at(0)).is_ok());
+    }
+    assert!(guard.publish(&who, &rights, message(TELEMETRY), at(0)).is_err());
+    for round in 0..crate::WILL_BURST {
+        let due = guard.will_due(&who, &rights, last_will(TELEMETRY), at(0));
+        assert!(due.is_ok(), "will {round} of a sender without budget");
+    }
+    let denial = guard
+        .will_due(&who, &rights, last_will(TELEMETRY), at(0))
+        .unwrap_err();
+    assert_eq!(named(&denial), (Layer::Quota, "quota.wills"));
+    assert!(guard.will_due(&who, &rights, last_will(TELEMETRY), at(1)).is_ok());
+    // The burst of three is back after a second; one of them went with the will.
+    for passes in [true, true, false] {
+        let published = guard.publish(&who, &rights, message(TELEMETRY), at(1));
+        assert_eq!(published.is_ok(), passes);
+    }
 }
 
 #[test]
@@ -453,21 +484,21 @@ fn many_denials_disconnect_and_those_of_others_do_not() {
     });
     let denial = guard.authenticate(&facts(&device("a")), at(0)).unwrap_err();
     assert!(!guard.denied(&device("a"), &denial, at(0)).disconnect);
-    assert_eq!(guard.withheld(&device("a"), &denial, at(0)), None);
+    // Told, and no strike.
+    assert_eq!(guard.withheld(&device("a"), &denial, at(0)), Some(1));
     assert!(!guard.denied(&device("a"), &denial, at(0)).disconnect);
     assert!(!guard.denied(&device("b"), &denial, at(0)).disconnect);
     assert!(guard.denied(&device("a"), &denial, at(0)).disconnect);
     let address = "2001:db8::1".parse().unwrap();
-    assert_eq!(guard.denied_address(address, &denial, at(0)).record, Some(1));
-    assert_eq!(
-        guard
-            .denied_address("2001:db8::2".parse().unwrap(), &denial, at(0))
-            .record,
-        None
-    );
+    for _ in 0..INDIVIDUAL_RECORDS {
+        assert_eq!(guard.denied_address(address, &denial, at(0)).record, Some(1));
+    }
+    // The same block of addresses, so only counted.
+    let neighbour = "2001:db8::2".parse().unwrap();
+    assert_eq!(guard.denied_address(neighbour, &denial, at(0)).record, None);
     let overdue = guard.overdue_denials(at(60));
     let counts: Vec<u64> = overdue.iter().map(|overdue| overdue.count).collect();
-    assert_eq!(counts, [3, 1]);
+    assert_eq!(counts, [1]);
     assert!(guard.remaining_denials(at(60)).is_empty());
 }
 

@@ -8,6 +8,7 @@ use motte_mqtt::ReasonCode;
 use proptest::prelude::*;
 
 use super::{AddressBlock, NetworkGate, NetworkSettings};
+use crate::denials::INDIVIDUAL_RECORDS;
 use crate::testing::at;
 use crate::{Denial, Layer};
 
@@ -16,6 +17,8 @@ fn settings() -> NetworkSettings {
         connections_per_address: 2,
         handshakes_per_second: 1,
         handshake_burst: 3,
+        total_handshakes_per_second: 1000,
+        total_handshake_burst: 1000,
         maximum_connections: 4,
         failures_to_ban: 3,
         failure_window: Duration::from_secs(10),
@@ -228,7 +231,9 @@ fn denials_of_one_address_are_aggregated() {
     });
     gate.accept(v4(1), at(0)).unwrap();
     let denial = gate.accept(v4(1), at(0)).unwrap_err();
-    assert_eq!(gate.denied(v4(1), &denial, at(0)).record, Some(1));
+    for _ in 0..INDIVIDUAL_RECORDS {
+        assert_eq!(gate.denied(v4(1), &denial, at(0)).record, Some(1));
+    }
     for _ in 0..9 {
         assert_eq!(gate.denied(ip("::ffff:192.0.2.1"), &denial, at(0)).record, None);
     }
@@ -287,4 +292,38 @@ proptest! {
             prop_assert!(gate.peers.len() - connected <= settings.remembered_addresses);
         }
     }
+}
+
+#[test]
+fn handshakes_of_all_addresses_together_are_bounded() {
+    let mut gate = NetworkGate::new(NetworkSettings {
+        handshake_burst: 1,
+        total_handshakes_per_second: 1,
+        total_handshake_burst: 2,
+        maximum_connections: 100,
+        ..settings()
+    });
+    let too_many = named("network.handshake-rate", ReasonCode::ConnectionRateExceeded);
+    assert_eq!(gate.accept(v4(1), at(0)), Ok(()));
+    assert_eq!(gate.accept(v4(2), at(0)), Ok(()));
+    assert_eq!(refusal(gate.accept(v4(3), at(0))), too_many);
+    assert_eq!(gate.accept(v4(3), at(1)), Ok(()));
+    assert_eq!(refusal(gate.accept(v4(4), at(1))), too_many);
+}
+
+#[test]
+fn an_address_over_its_own_rate_takes_nothing_from_the_others() {
+    let mut gate = NetworkGate::new(NetworkSettings {
+        connections_per_address: 100,
+        handshake_burst: 1,
+        total_handshake_burst: 2,
+        total_handshakes_per_second: 1,
+        maximum_connections: 100,
+        ..settings()
+    });
+    assert_eq!(gate.accept(v4(1), at(0)), Ok(()));
+    for _ in 0..50 {
+        assert!(gate.accept(v4(1), at(0)).is_err());
+    }
+    assert_eq!(gate.accept(v4(2), at(0)), Ok(()));
 }

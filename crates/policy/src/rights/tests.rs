@@ -173,6 +173,25 @@ fn wildcards_need_a_role_that_grants_them() {
 }
 
 #[test]
+fn a_wildcard_without_the_right_is_one_answer_whatever_is_denied() {
+    let closed = rights(&[json!({
+        "subscribe": ["a/+"],
+        "deny": [{"topic": "a/secret", "actions": ["subscribe"]}],
+    })]);
+    for filter in ["#", "a/#", "a/+", "+/secret", "b/+"] {
+        assert_eq!(
+            cause(&closed.may_subscribe(filter)),
+            Some(Cause::Wildcard),
+            "{filter}"
+        );
+    }
+    assert_eq!(
+        cause(&closed.may_subscribe("a/secret")),
+        Some(Cause::DeniedByRule)
+    );
+}
+
+#[test]
 fn a_filter_is_never_compared_as_a_topic() {
     // B3: granted `dev/A/+`, asked `dev/A/#`; granted `x/+/y`, asked `x/#`.
     let some = rights(&[json!({"subscribe": ["dev/A/+", "x/+/y"], "publish": ["dev/+"], "wildcards": true})]);

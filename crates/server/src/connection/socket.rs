@@ -80,6 +80,18 @@ pub(super) fn flush(tls: &mut ServerConnection, stream: &TcpStream, context: &mu
     Flushed::All
 }
 
+/// The same from a thread that will not be woken for this socket. Says whether the kernel has
+/// everything; whatever went wrong, the task will find out when it goes on.
+pub(super) fn flush_now(tls: &mut ServerConnection, stream: &TcpStream) -> bool {
+    while tls.wants_write() {
+        match tls.write_tls(&mut Writer(stream)) {
+            Ok(count) if count > 0 => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Writes what the socket takes at once, several records in one system call.
 struct Writer<'a>(&'a TcpStream);
 

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::task::Context;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use motte_broker::ConnectionId;
 
-use super::socket::{Flushed, Received};
-use super::{Connection, Scratch, Step};
+use super::socket::{Flushed, Received, flush_now};
+use super::{Connection, Phase, Scratch, Step};
 use crate::engine::Broken;
 use crate::tls::refusal;
 
@@ -24,10 +25,13 @@ impl Connection {
             return Ok(Step::Done);
         };
         let mut waits_for_input = false;
+        let mut is_busy = false;
         // While the broker has not taken what is there, nothing more is read: the peer has to wait.
         if !self.input_is_fresh && !self.ended {
             match self.receive(context, scratch) {
                 Received::Bytes(count) => {
+                    // There is more where this came from: others do better to help than to wait.
+                    is_busy = count == scratch.chunk.len();
                     let bytes = scratch.chunk.get(..count).unwrap_or_default();
                     if let Err(error) = self.feed(bytes) {
                         self.refuse(&refusal(&error));
@@ -40,6 +44,10 @@ impl Connection {
             }
         }
         if !(self.input_is_fresh || self.output_is_due && may_transmit) {
+            if self.input.is_empty() {
+                // A connection that waits holds no buffer.
+                self.input = BytesMut::new();
+            }
             // A full chunk may end inside a record: nothing to show for it yet, and more to read.
             return Ok(match (self.ended, waits_for_input) {
                 (true, _) => Step::Done,
@@ -47,13 +55,14 @@ impl Connection {
                 (false, false) => Step::Progress,
             });
         }
-        self.take_turn(id, may_transmit, context, scratch).map(|step| {
-            if step == Step::Idle && !waits_for_input {
-                Step::Progress
-            } else {
-                step
-            }
-        })
+        self.take_turn(id, may_transmit, is_busy, context, scratch)
+            .map(|step| {
+                if step == Step::Idle && !waits_for_input {
+                    Step::Progress
+                } else {
+                    step
+                }
+            })
     }
 
     /// A turn, and the way of what it yielded to the kernel.
@@ -61,6 +70,7 @@ impl Connection {
         &mut self,
         id: ConnectionId,
         may_transmit: bool,
+        is_busy: bool,
         context: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Result<Step, Broken> {
@@ -71,7 +81,7 @@ impl Connection {
             self.around
                 .engine
                 .turn(id, &self.slot, input, may_transmit.then_some(&mut *output), wakes)?;
-        self.around.engine.wake(wakes, self.around.thread);
+        self.around.engine.wake(wakes, self.around.thread, is_busy);
         self.input_is_fresh = turn.receive_again;
         // Without leave to transmit, what is due stays due.
         self.output_is_due = turn.transmit_again || !may_transmit;
@@ -87,6 +97,37 @@ impl Connection {
             Some(_) if self.ended => Ok(Step::Done),
             Some(_) => Ok(Step::Idle),
         }
+    }
+
+    /// Does on behalf of the waiting task what a message for it needs: a turn, and the way of what it
+    /// yields to the kernel. Says whether nothing is left to do for the task.
+    pub(super) fn deliver(&mut self, scratch: &mut Scratch) -> Result<bool, Broken> {
+        let Phase::Open(id) = self.phase else {
+            return Ok(false);
+        };
+        if self.input_is_fresh || self.ended || self.tls.wants_write() {
+            return Ok(false);
+        }
+        self.slot.take_mark();
+        let Scratch { output, wakes, .. } = scratch;
+        output.clear();
+        let turn = self
+            .around
+            .engine
+            .turn(id, &self.slot, None, Some(&mut *output), wakes)?;
+        self.output_is_due = turn.transmit_again;
+        if !output.is_empty() && self.tls.writer().write_all(output).is_err() {
+            return Ok(false);
+        }
+        if turn.close {
+            self.begin_close();
+            return Ok(false);
+        }
+        let is_flushed = flush_now(&mut self.tls, &self.stream);
+        if is_flushed && self.slot.end_batch() {
+            self.around.engine.progress.made();
+        }
+        Ok(is_flushed && !self.output_is_due)
     }
 
     /// Writes the batch under way. Says whether the kernel has it all, or nothing if the connection

@@ -355,7 +355,12 @@ fn failures_ban_an_address_for_a_while() {
     running.stop().unwrap();
     assert_eq!(
         refusals(&fleet.state()),
-        ["tls.no-certificate", "network.failures", "tls.no-certificate"]
+        [
+            "tls.no-certificate",
+            "tls.no-certificate",
+            "tls.no-certificate",
+            "network.failures"
+        ]
     );
 }
 

@@ -125,6 +125,25 @@ fn packets_may_arrive_in_any_pieces() {
     assert_eq!(dashboard.message(), payload);
 }
 
+/// What the data plane has read of a record shows nothing yet; it has to go on reading all the same.
+#[test]
+fn a_record_may_arrive_in_pieces() {
+    let fleet = Fleet::new();
+    let running = fleet.serve();
+    let mut device = fleet.device(&running, "toaster-1");
+    for split in [1, 4, 5, 6, 20] {
+        device.stream.conn.writer().write_all(&[0xC0, 0x00]).unwrap();
+        let mut record = Vec::new();
+        device.stream.conn.write_tls(&mut record).unwrap();
+        device.stream.sock.write_all(&record[..split]).unwrap();
+        // Two round trips elsewhere give it the time to read the first piece.
+        running.status();
+        running.status();
+        device.stream.sock.write_all(&record[split..]).unwrap();
+        assert_eq!(device.receive(), Some(Packet::PingResp));
+    }
+}
+
 /// More packets in one go than the broker handles in one turn.
 #[test]
 fn a_burst_is_handled_to_its_end() {
