@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import statements
 from tests.support.deployment import FLEET, DataPlane
 from tests.support.policy import Policy, standard_roles
 from tests.support.space import Space
 from tests.support.wire import Version
+
+SHOWN = pytest.StashKey[set[tuple[Version, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +34,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     only = metafunc.definition.get_closest_marker("only")
     versions = [only.args[0]] if only else list(Version)
     metafunc.parametrize("version", versions, ids=str)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Says with a failure which normative statements it breaks."""
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
+    shown = statements.of_item(item)
+    if report.failed and shown:
+        text = ", ".join(sorted(f"[{number}] of MQTT {version}" for version, number in shown))
+        report.sections.append(("normative statements", text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Counts the normative statements that were shown, and names those that were broken."""
+    broken: set[str] = set()
+    for report in terminalreporter.getreports("failed"):
+        broken |= {text for title, text in report.sections if title == "normative statements"}
+    for text in sorted(broken):
+        terminalreporter.write_line(f"broken: {text}", red=True)
+    shown = terminalreporter.config.stash.get(SHOWN, set())
+    for version in Version:
+        count = len({number for spoken, number in shown if spoken is version})
+        if count:
+            terminalreporter.write_line(f"normative statements of MQTT {version} tested: {count}")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remembers what the tests of this run show."""
+    session.config.stash[SHOWN] = {
+        found for item in session.items for found in statements.of_item(item)
+    }
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,14 @@ DEFAULT_MAXIMUM_CONNECTIONS: Final = 10_000
 """Connections in all: half of a common limit of 20,000 open files for one process."""
 DEFAULT_HANDSHAKE_DEADLINE: Final = 10
 """Seconds from TCP accept to a whole CONNECT packet; a 240 MHz microcontroller needs about 3."""
+DEFAULT_FAILURES_TO_BAN: Final = 30
+"""Failed handshakes or CONNECTs within a minute that ban an address: more than a device with a
+wrong certificate makes while it backs off, and far fewer than a search needs."""
+DEFAULT_BAN_SECONDS: Final = 300
+"""How long such a ban lasts. Open connections from the address stay: a whole site may be behind
+it, and one bad device must not cost the others theirs."""
+MAXIMUM_BAN_SECONDS: Final = 86_400
+"""A day; a longer ban is an operator's decision and belongs into ``banned``."""
 
 DEFAULT_IDENTITY_DAYS: Final = 7
 """Days a device or service certificate lives: a stolen key is worth a week at most."""
@@ -153,6 +161,8 @@ class Network(_Table):
     handshake_burst: _Count = DEFAULT_HANDSHAKE_BURST
     maximum_connections: _Count = DEFAULT_MAXIMUM_CONNECTIONS
     handshake_deadline_seconds: Annotated[int, Field(ge=1, le=60)] = DEFAULT_HANDSHAKE_DEADLINE
+    failures_to_ban: _Count = DEFAULT_FAILURES_TO_BAN
+    ban_seconds: Annotated[int, Field(ge=1, le=MAXIMUM_BAN_SECONDS)] = DEFAULT_BAN_SECONDS
     banned: tuple[_Network, ...] = Field(default=(), strict=False)
 
 
@@ -324,6 +334,9 @@ handshake_burst = {DEFAULT_HANDSHAKE_BURST}
 maximum_connections = {DEFAULT_MAXIMUM_CONNECTIONS}
 # Seconds from accepting a connection to a whole CONNECT.
 handshake_deadline_seconds = {DEFAULT_HANDSHAKE_DEADLINE}
+# So many failed handshakes within a minute ban an address for so long.
+failures_to_ban = {DEFAULT_FAILURES_TO_BAN}
+ban_seconds = {DEFAULT_BAN_SECONDS}
 # Networks that are refused, such as "192.0.2.0/24".
 banned = []
 

@@ -110,14 +110,10 @@ def _only_5() -> dict[str, bytes]:
         ),
         "auth: out of the blue": wire.auth(0x18, [(Property.AUTHENTICATION_METHOD, "m")]),
         "auth: nothing": b"\xf0\x00",
-        # CVE-2021-28166: a CONNACK from a client, after which Mosquitto used a null pointer.
-        "connack of cve-2021-28166": bytes.fromhex("2900020001") + b"\xe0\x00",
     }
     for identifier in sorted(set(range(0x30)) - set(wire.PROPERTY_KINDS)):
         block = bytes([2, identifier, 0])
-        out[f"publish: property {identifier:#04x}"] = wire.publish(
-            version, "t", properties=block
-        )
+        out[f"publish: property {identifier:#04x}"] = wire.publish(version, "t", properties=block)
     return out
 
 
@@ -154,10 +150,12 @@ def first_packets(version: Version) -> dict[str, bytes]:
         "subscribe": wire.subscribe(version, 1, [("t", 0)]),
         "pingreq": wire.PINGREQ,
         "connack": b"\x20\x02\0\0",
-        # The proof of concept of CVE-2021-28166, whole: CONNECT and CONNACK in one write.
-        "cve-2021-28166": bytes.fromhex("101000044d5154540502003c03210014000029020001e000"),
         "zeros": b"\0" * 100,
         "ones": b"\xff" * 100,
         "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "tls inside tls": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
     }
+
+
+CVE_2021_28166 = bytes.fromhex("101000044d5154540502003c03210014000029020001e000")
+"""The proof of concept against Mosquitto, whole: CONNECT and CONNACK in one write."""

@@ -64,9 +64,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_A4_without_a_good_policy_everything_is_denied(
-    folder: Path, content: bytes | None
-) -> None:
+def test_A4_without_a_good_policy_everything_is_denied(folder: Path, content: bytes | None) -> None:
     plane = DataPlane(folder, Policy(FLEET, standard_roles()))
     if content is not None:
         (plane.state / "snapshot.json").write_bytes(content)

@@ -51,6 +51,13 @@ def test_N7_instead_of_a_good_connect(space: Space, version: Version, name: str)
     assert raw == b"" or (raw[0] == 0x20 and raw[3] != 0 and len(raw) == raw[1] + 2), raw
 
 
+def test_N6_the_connack_of_cve_2021_28166(space: Space) -> None:
+    client = space.open(Version.V5, space.device())
+    client.send(corpus.CVE_2021_28166)
+    assert client.expect(Type.CONNACK).reason == 0
+    client.expect_closed(Reason.PROTOCOL_ERROR, Reason.MALFORMED_PACKET)
+
+
 @pytest.mark.parametrize("name", ["remaining length of five bytes", "type 0"])
 def test_N1_evidence_of_a_malformed_packet(fleet: Fleet, name: str) -> None:
     client = fleet.attacker()

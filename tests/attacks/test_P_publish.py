@@ -17,9 +17,7 @@ def _denied(fleet: Fleet, client: Client, topic: str, qos: int, *, retain: bool 
     """A publication that has to be refused: told in 5.0, acknowledged or closed in 3.1.1."""
     packet_id = client.next_id() if qos else None
     client.send(
-        wire.publish(
-            fleet.version, topic, b"stolen", qos=qos, packet_id=packet_id, retain=retain
-        )
+        wire.publish(fleet.version, topic, b"stolen", qos=qos, packet_id=packet_id, retain=retain)
     )
     if not qos:
         client.expect_nothing()
@@ -119,9 +117,7 @@ INJECTED = ["+", "#", "a/#", "%2B", "%23", "a%2F%23", "$a", "$SYS", "a b", "%00"
 
 @pytest.mark.parametrize("name", INJECTED)
 @pytest.mark.parametrize("place", ["id", "attribute"])
-def test_P4_identities_cannot_hold_pattern_characters(
-    fleet: Fleet, name: str, place: str
-) -> None:
+def test_P4_identities_cannot_hold_pattern_characters(fleet: Fleet, name: str, place: str) -> None:
     """Law 9: even the fleet's own authority cannot issue an id that widens a grant."""
     site = fleet.space.site
     if place == "id":
@@ -165,9 +161,7 @@ def test_P6_an_id_cannot_leave_its_subtree(fleet: Fleet) -> None:
     uri = f"spiffe://home/group/device/site/{fleet.space.site}/device/b/x"
     credential = fleet.space.plane.authority.issue("x", uris=[uri])
     try:
-        client = fleet.space.open(
-            fleet.version, Identity("device", "b/x", uri, credential)
-        )
+        client = fleet.space.open(fleet.version, Identity("device", "b/x", uri, credential))
         assert client.connect("b/x").reason != 0
     except (OSError, AssertionError):
         return

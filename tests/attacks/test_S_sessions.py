@@ -139,7 +139,9 @@ def test_S8_hostile_client_ids(fleet: Fleet, name: str) -> None:
     client.expect_refused(Reason.CLIENT_IDENTIFIER_NOT_VALID, code=2)
     fleet.evidence(fleet.a, layer="identity")
     lines = fleet.space.plane.evidence_path.read_bytes().splitlines()
-    assert all(line.startswith(b"{") and line.isascii() or b"\xe2\x80\xae" not in line for line in lines)
+    assert all(
+        (line.startswith(b"{") and line.isascii()) or b"\xe2\x80\xae" not in line for line in lines
+    )
 
 
 @pytest.mark.parametrize("code", ["\r\n", "\x1b[2J", "\0", "\x7f", "\u0085"])

@@ -220,7 +220,9 @@ def test_V8_no_decision_is_cached_beyond_its_policy(fleet: Fleet) -> None:
 
 def test_V9_every_connection_of_an_identity_ends(fleet: Fleet) -> None:
     space = fleet.space
-    space.role("many", subscribe=["{site}/dev/{device}/cmd"], limits={"connections": 5, "sessions": 5})
+    space.role(
+        "many", subscribe=["{site}/dev/{device}/cmd"], limits={"connections": 5, "sessions": 5}
+    )
     who = space.device("many", "many")
     clients = []
     for number in range(5):

@@ -84,11 +84,11 @@ def test_X1_connections_of_one_address(strict: DataPlane) -> None:
 def test_X1_connections_of_the_whole_broker(strict: DataPlane) -> None:
     spaces = [Space(strict) for _ in range(4)]
     held: list[Client] = []
+    for number in range(15):
+        space = spaces[number // 4]
+        held.append(space.client(Version.V5, space.device()))
     with pytest.raises((OSError, Closed)):
-        for number in range(16):
-            space = spaces[number // 4]
-            held.append(space.client(Version.V5, space.device()))
-    assert len(held) == 15
+        spaces[3].client(Version.V5, spaces[3].device())
     for client in held:
         client.expect_nothing()
     for space in spaces:
@@ -157,7 +157,9 @@ def test_X4_one_deadline_for_everything_before_connect(strict: DataPlane) -> Non
     client = space.open(Version.V5, space.device())
     began = time.monotonic()
     client.connection.settimeout(0.2)
-    for byte in wire.connect(Version.V5, client.client_id, properties=[(Property.USER_PROPERTY, ("a", "b" * 200))]):
+    for byte in wire.connect(
+        Version.V5, client.client_id, properties=[(Property.USER_PROPERTY, ("a", "b" * 200))]
+    ):
         try:
             client.connection.sendall(bytes([byte]))
             client.connection.recv(100)
@@ -170,23 +172,24 @@ def test_X4_one_deadline_for_everything_before_connect(strict: DataPlane) -> Non
     space.close()
 
 
-def _memory(plane: DataPlane) -> int:
-    """Resident memory of the data plane in KiB."""
+GROWTH = 4 * 1024
+"""KiB: two steps in which the allocator takes memory. A test that looks for a leak moves more."""
+
+
+def _memory(plane: DataPlane, field: str = "VmRSS") -> int:
+    """Memory of the data plane in KiB, by default what is resident."""
     assert plane.process is not None
     status = Path(f"/proc/{plane.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0])
+    return int(status.split(f"{field}:")[1].split()[0])
 
 
 def test_X5_a_large_length_before_connect(space: Space, version: Version) -> None:
     """The declared length decides, before memory is set aside and before the bytes come."""
     client = space.open(version, space.device())
-    before = _memory(space.plane)
+    before = _memory(space.plane, "VmSize")
     client.send(b"\x10\xff\xff\xff\x7f\x00\x04MQTT" + bytes([version]))
-    with pytest.raises((Closed, OSError)):
-        while True:
-            packet = client.receive(2)
-            assert packet.reason in (Reason.PACKET_TOO_LARGE, 0x81)
-    assert _memory(space.plane) - before < 1024
+    assert all(packet.reason in (Reason.PACKET_TOO_LARGE, 0x81) for packet in client.drain())
+    assert _memory(space.plane, "VmSize") - before < 64 * 1024
 
 
 def test_X5_a_large_length_after_connect(space: Space, version: Version) -> None:
@@ -196,7 +199,7 @@ def test_X5_a_large_length_after_connect(space: Space, version: Version) -> None
 
 
 def test_X6_malformed_connects_leave_nothing(space: Space, version: Version) -> None:
-    bad = wire.connect(version, b"\xff", will=wire.Will("t", b"x" * 1000))
+    bad = wire.connect(version, b"\xff", will=wire.Will("t", b"x" * 16_000))
 
     def some() -> None:
         own = Space(space.plane)
@@ -208,17 +211,15 @@ def test_X6_malformed_connects_leave_nothing(space: Space, version: Version) -> 
 
     some()
     before = _memory(space.plane)
-    for _ in range(3):
+    for _ in range(6):
         some()
-    assert _memory(space.plane) - before < 2 * 1024
+    assert _memory(space.plane) - before < GROWTH
 
 
 def test_X8_a_reader_that_never_acknowledges(space: Space, version: Version) -> None:
     """Its queue ends at the role's bound; the publisher and other readers do not notice."""
     limit = 30
-    space.role(
-        "lazy", subscribe=["{site}/dev/+/cmd"], wildcards=True, limits={"queue_messages": limit}
-    )
+    space.role("lazy", subscribe=["{site}/dev/x/cmd"], limits={"queue_messages": limit})
     space.role("writer", kind="service", publish=["{site}/dev/+/cmd"])
     lazy = space.client(version, space.device("lazy", "lazy"))
     keen = space.client(version, space.device("keen", "lazy"))
@@ -230,12 +231,17 @@ def test_X8_a_reader_that_never_acknowledges(space: Space, version: Version) -> 
     for number in range(count):
         assert writer.publish(topic, b"%d" % number, 1) < 0x80
         assert keen.message().payload == b"%d" % number
-    # What the lazy one has been sent fills its window; what it can still get is bounded.
-    sent = len(lazy.fence())
-    assert sent <= 65_535
-    queued = space.plane.status()["queued"]["messages"]
-    assert queued <= count
-    lazy.cut()
+    # It has been sent what its window holds; as many wait as its queue holds; the rest is gone.
+    window = lazy.fence()
+    assert len(window) == LIMITS["inflight"]
+    found = list(window)
+    for packet in window:
+        lazy.complete(packet)
+    while more := lazy.fence():
+        found += more
+        for packet in more:
+            lazy.complete(packet)
+    assert len(window) < len(found) <= len(window) + limit
 
 
 def test_X8_a_reader_that_does_not_read(space: Space, version: Version) -> None:
@@ -261,15 +267,21 @@ def test_X8_a_reader_that_does_not_read(space: Space, version: Version) -> None:
     payload = b"x" * 32 * 1024
     for _ in range(600):  # 19 MB, of which kernel buffers take some
         assert writer.publish(topic, payload, 1) < 0x80
-    assert _memory(space.plane) - before < 8 * 1024
-    assert space.plane.status()["queued"]["bytes"] <= limit * 2
+    assert _memory(space.plane) - before < 2 * GROWTH
+    # What waits is bounded by the queue, what was sent and not acknowledged by the window.
+    window = LIMITS["inflight"] * (len(payload) + len(topic))
+    assert space.plane.status()["queued"]["bytes"] <= limit + window
 
 
 @pytest.mark.parametrize("excess", [0, 1])
 def test_X9_subscriptions_are_bounded(space: Space, version: Version, excess: int) -> None:
     limit = 5
     space.role(
-        "many", kind="service", subscribe=["{site}/#"], wildcards=True, limits={"subscriptions": limit}
+        "many",
+        kind="service",
+        subscribe=["{site}/#"],
+        wildcards=True,
+        limits={"subscriptions": limit},
     )
     client = space.client(version, space.service("many", "many"))
     for number in range(limit - 1 + excess):
@@ -286,20 +298,36 @@ def test_X9_subscriptions_are_bounded(space: Space, version: Version, excess: in
 
 
 def test_X9_subscribing_and_unsubscribing_leaves_nothing(space: Space, version: Version) -> None:
-    client = space.client(version)
+    def churn() -> None:
+        # Subscribing has a rate of its own, so it takes several identities to do much of it.
+        for _ in range(5):
+            client = space.client(version)
+            for number in range(90):
+                topic = space.topic(f"churn/{client.client_id}/{number}/{'x' * 900}")
+                client.send(wire.subscribe(version, 1, [(topic, 0)]))
+                client.send(wire.unsubscribe(version, 2, [topic]))
+            client.fence()
+            client.disconnect()
 
-    def churn(base: int) -> None:
-        for number in range(300):
-            topic = space.topic(f"churn/{base}/{number}/{'x' * 200}")
-            client.send(wire.subscribe(version, 1, [(topic, 0)]))
-            client.send(wire.unsubscribe(version, 2, [topic]))
-        client.fence()
-
-    churn(0)
+    churn()
     before = _memory(space.plane)
-    for base in range(1, 6):
-        churn(base)
-    assert _memory(space.plane) - before < 2 * 1024
+    for _ in range(15):
+        churn()
+    assert _memory(space.plane) - before < GROWTH
+
+
+def test_X9_subscribing_has_a_rate(space: Space, version: Version) -> None:
+    """Row R4 as well: a loop of SUBSCRIBE with retained messages to replay is cut off."""
+    client = space.client(version)
+    topic = space.topic("a")
+    codes: set[int] = set()
+    try:
+        for _ in range(300):
+            codes.add(client.subscribe(topic)[0])
+    except (OSError, AssertionError):
+        codes.add(0x80)
+    assert max(codes) >= 0x80
+    space.plane.await_evidence(identity=f"service/{client.client_id}", layer="quota")
 
 
 @pytest.mark.parametrize("where", ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "will"])
@@ -348,11 +376,13 @@ def test_X13_handshakes_of_one_address(strict: DataPlane) -> None:
 
 
 @pytest.mark.parametrize("what", ["messages", "bytes"])
-def test_X14_a_flood_is_cut_down(space: Space, version: Version, what: str, bystander: Client) -> None:
+def test_X14_a_flood_is_cut_down(
+    space: Space, version: Version, what: str, bystander: Client
+) -> None:
     """Ten times the rate: most of it is refused, and somebody else is served at once."""
     limits = {"messages_per_second": 10, "message_burst": 20}
     if what == "bytes":
-        limits = {"bytes_per_second": 1000, "byte_burst": 2000}
+        limits = {"bytes_per_second": 1000, "byte_burst": 2000, "payload": 1000}
     space.role("flood", publish=["{site}/dev/{device}/tel"], limits=limits)
     who = space.device("flood", "flood")
     topic = space.of(who, "tel")
@@ -414,6 +444,7 @@ def test_X16_denied_operations_are_aggregated_and_end_the_connection(fleet: Flee
             client.send(wire.publish(fleet.version, fleet.b_cmd, b"x") * 100)
             sent += 100
     client.drain()
+    fleet.space.plane.await_evidence(identity=fleet.a.name, kind="disconnected")
     records = [
         record
         for record in fleet.space.plane.evidence()
@@ -434,9 +465,7 @@ def test_X16_a_denial_now_and_then_ends_nothing(fleet: Fleet) -> None:
 def test_X8_the_queue_ends_at_its_bound(space: Space, version: Version, inside: bool) -> None:
     """An absent reader's queue: at the bound nothing is lost, one past it something is."""
     limit = 10
-    space.role(
-        "away", subscribe=["{site}/dev/{device}/cmd"], limits={"queue_messages": limit}
-    )
+    space.role("away", subscribe=["{site}/dev/{device}/cmd"], limits={"queue_messages": limit})
     who = space.device("away", "away")
     topic = space.of(who, "cmd")
     client = space.durable(version, who)
@@ -479,10 +508,10 @@ def test_X2_tls_records_may_be_torn(space: Space, version: Version) -> None:
                 pull()
         tls.write(wire.connect(version, who.id))
         push()
-        while True:
+        answer = b""
+        while not answer:
             try:
                 answer = tls.read(100)
-                break
             except ssl.SSLWantReadError:
                 pull()
     assert answer[0] == 0x20

@@ -21,7 +21,7 @@ ILL_FORMED = {
 }
 
 PLACES: dict[str, Callable[[Version, bytes], bytes]] = {
-    "topic name": lambda version, text: wire.publish(version, text),
+    "topic name": wire.publish,
     "filter": lambda version, text: wire.subscribe(version, 1, [(text, 0)]),
     "filter to end": lambda version, text: wire.unsubscribe(version, 1, [text]),
 }
@@ -54,13 +54,9 @@ def test_ill_formed_utf8_in_connect(space: Space, version: Version, field: str) 
     client.expect_refused(Reason.MALFORMED_PACKET)
 
 
-@pytest.mark.statement(
-    v311=("MQTT-1.5.3-2", "MQTT-4.7.3-2"), v5=("MQTT-1.5.4-2", "MQTT-4.7.3-2")
-)
+@pytest.mark.statement(v311=("MQTT-1.5.3-2", "MQTT-4.7.3-2"), v5=("MQTT-1.5.4-2", "MQTT-4.7.3-2"))
 @pytest.mark.parametrize("place", PLACES)
-def test_the_null_character_ends_the_connection(
-    space: Space, version: Version, place: str
-) -> None:
+def test_the_null_character_ends_the_connection(space: Space, version: Version, place: str) -> None:
     client = space.client(version)
     client.send(PLACES[place](version, space.topic("a\0b").encode()))
     client.expect_closed(Reason.MALFORMED_PACKET)
@@ -100,12 +96,14 @@ def test_disallowed_code_points_are_refused(
 @pytest.mark.only(Version.V5)
 @pytest.mark.parametrize(
     "packet",
-    [*{
-        "remaining length": b"\xc0\x80\x00",
-        "property length": b"\x82\x08\x00\x01\x80\x00\x00\x01a\x00",
-        "property identifier": b"\x82\x0a\x00\x01\x03\x8b\x00\x01\x00\x01a\x00",
-        "property value": b"\x82\x0a\x00\x01\x03\x0b\x81\x00\x00\x01a\x00",
-    }.items()],
+    [
+        *{
+            "remaining length": b"\xc0\x80\x00",
+            "property length": b"\x82\x08\x00\x01\x80\x00\x00\x01a\x00",
+            "property identifier": b"\x82\x0a\x00\x01\x03\x8b\x00\x01\x00\x01a\x00",
+            "property value": b"\x82\x0a\x00\x01\x03\x0b\x81\x00\x00\x01a\x00",
+        }.items()
+    ],
     ids=lambda item: item[0],
 )
 def test_an_integer_longer_than_it_need_be(

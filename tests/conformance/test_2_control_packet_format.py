@@ -26,7 +26,10 @@ FLAGGED: dict[str, Callable[[Version], bytes]] = {
 
 
 @pytest.mark.statement(
-    v311=("MQTT-2.2.2-1", "MQTT-2.2.2-2", "MQTT-3.6.1-1", "MQTT-3.8.1-1", "MQTT-3.10.1-1"),
+    v311=(
+        *("MQTT-2.2.2-1", "MQTT-2.2.2-2", "MQTT-3.6.1-1", "MQTT-3.8.1-1", "MQTT-3.10.1-1"),
+        "MQTT-3.14.1-1",
+    ),
     v5=("MQTT-2.1.3-1", "MQTT-3.6.1-1", "MQTT-3.8.1-1", "MQTT-3.10.1-1", "MQTT-3.14.1-1"),
 )
 @pytest.mark.parametrize("packet", FLAGGED)
@@ -74,8 +77,11 @@ def test_auth_is_no_packet_of_3_1_1(space: Space, version: Version) -> None:
 @pytest.mark.statement(v311="MQTT-4.8.0-1", v5="MQTT-4.13.1-1")
 @pytest.mark.parametrize(
     "packet",
-    [b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00", b"\x90\x03\x00\x01\x00"]
-    + [b"\x90\x04\x00\x01\x00\x00", b"\xb0\x02\x00\x01", b"\xb0\x04\x00\x01\x00\x00", b"\xd0\x00"],
+    [
+        *(b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00", b"\x90\x03\x00\x01\x00"),
+        *(b"\x90\x04\x00\x01\x00\x00", b"\xb0\x02\x00\x01", b"\xb0\x04\x00\x01\x00\x00"),
+        b"\xd0\x00",
+    ],
     ids=["CONNACK", "CONNACK 5", "SUBACK", "SUBACK 5", "UNSUBACK", "UNSUBACK 5", "PINGRESP"],
 )
 def test_what_only_servers_send(space: Space, version: Version, packet: bytes) -> None:
@@ -118,13 +124,9 @@ def test_at_qos_0_there_is_no_packet_identifier(space: Space, version: Version) 
         assert client.message().payload == b"A\0x"
 
 
-@pytest.mark.statement(
-    v311=("MQTT-2.3.1-6", "MQTT-2.3.1-7"), v5=("MQTT-2.2.1-5", "MQTT-2.2.1-6")
-)
+@pytest.mark.statement(v311=("MQTT-2.3.1-6", "MQTT-2.3.1-7"), v5=("MQTT-2.2.1-5", "MQTT-2.2.1-6"))
 @pytest.mark.parametrize("packet_id", [1, 255, 256, 0x8000, 0xFFFF])
-def test_answers_carry_the_same_identifier(
-    space: Space, version: Version, packet_id: int
-) -> None:
+def test_answers_carry_the_same_identifier(space: Space, version: Version, packet_id: int) -> None:
     client = space.client(version)
     topic = space.topic("a")
     client.send(wire.publish(version, topic, qos=1, packet_id=packet_id))
@@ -212,16 +214,18 @@ def test_a_property_length_is_missing(space: Space, version: Version, packet: by
 @pytest.mark.only(Version.V5)
 @pytest.mark.parametrize(
     "block",
-    [*{
-        "unknown": b"\x02\x7f\x00",
-        "reserved": b"\x02\x00\x00",
-        "identifier of two bytes": b"\x03\x80\x01\x00",
-        "past the end": b"\x7f\x01\x00",
-        "value cut short": b"\x03\x02\x00\x00",
-        "not in PUBLISH": b"\x05\x11\x00\x00\x00\x01",
-        "server keep alive": b"\x03\x13\x00\x01",
-        "reason string": b"\x04\x1f\x00\x01a",
-    }.items()],
+    [
+        *{
+            "unknown": b"\x02\x7f\x00",
+            "reserved": b"\x02\x00\x00",
+            "identifier of two bytes": b"\x03\x80\x01\x00",
+            "past the end": b"\x7f\x01\x00",
+            "value cut short": b"\x03\x02\x00\x00",
+            "not in PUBLISH": b"\x05\x11\x00\x00\x00\x01",
+            "server keep alive": b"\x03\x13\x00\x01",
+            "reason string": b"\x04\x1f\x00\x01a",
+        }.items()
+    ],
     ids=lambda item: item[0],
 )
 def test_a_property_that_has_no_place(

@@ -11,7 +11,6 @@ from tests.support.client import Client
 from tests.support.space import Identity, Space
 from tests.support.wire import Property, Reason, Type, Version
 
-
 UNSUPPORTED = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00")
 """Return code 1 in the form that every version can read, or 0x84 in the form of 5.0."""
 
@@ -117,8 +116,10 @@ def test_will_qos_3(space: Space, version: Version) -> None:
         (0x06, None, None, False),
         (0x02, None, None, True),
     ],
-    ids=["name unannounced", "name missing", "word unannounced", "word missing", "will missing"]
-    + ["will unannounced"],
+    ids=[
+        *("name unannounced", "name missing", "word unannounced", "word missing", "will missing"),
+        *("will unannounced",),
+    ],
 )
 def test_flags_and_payload_agree(
     space: Space,
@@ -227,9 +228,7 @@ def test_a_session_without_expiry_ends_with_its_connection(
 
 @pytest.mark.statement("MQTT-3.1.3-5")
 @pytest.mark.parametrize("length", [1, 23])
-def test_client_ids_that_every_server_allows(
-    space: Space, version: Version, length: int
-) -> None:
+def test_client_ids_that_every_server_allows(space: Space, version: Version, length: int) -> None:
     """In Motte the id is the identity; identities of such names exist and connect."""
     name = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
     uri = f"spiffe://home/group/tester/site/{space.site}/service/{name}"

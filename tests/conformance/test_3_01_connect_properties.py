@@ -28,8 +28,17 @@ Pairs = list[tuple[int, wire.PropertyValue]]
         [(Property.REQUEST_RESPONSE_INFORMATION, 1)] * 2,
         [(Property.AUTHENTICATION_METHOD, "a")] * 2,
     ],
-    ids=["receive 0", "size 0", "problem 2", "response 2", "data without method", "expiry twice"]
-    + ["receive twice", "size twice", "alias twice", "problem twice", "response twice", "method"],
+    ids=[
+        *("receive 0", "size 0", "problem 2", "response 2", "data without method", "expiry twice"),
+        *(
+            "receive twice",
+            "size twice",
+            "alias twice",
+            "problem twice",
+            "response twice",
+            "method",
+        ),
+    ],
 )
 def test_values_that_are_protocol_errors(space: Space, version: Version, pairs: Pairs) -> None:
     client = space.open(version)
@@ -74,9 +83,7 @@ def test_a_session_ends_when_its_interval_has_passed(space: Space, version: Vers
 
 @pytest.mark.statement("MQTT-3.1.2-24", "MQTT-3.1.2-25")
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_a_message_larger_than_the_client_takes(
-    space: Space, version: Version, qos: int
-) -> None:
+def test_a_message_larger_than_the_client_takes(space: Space, version: Version, qos: int) -> None:
     topic = space.topic("a")
     small = space.client(version, properties=[(Property.MAXIMUM_PACKET_SIZE, 60)])
     large = space.client(version)

@@ -116,9 +116,7 @@ def test_a_takeover_publishes_the_will(space: Space, version: Version) -> None:
 def test_a_will_topic_that_is_no_topic_name(space: Space, version: Version, topic: str) -> None:
     client = space.open(version)
     client.send(wire.connect(version, client.client_id, will=wire.Will(topic, b"w")))
-    client.expect_refused(
-        Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.TOPIC_NAME_INVALID
-    )
+    client.expect_refused(Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.TOPIC_NAME_INVALID)
 
 
 @pytest.mark.statement("MQTT-3.1.3-10", "MQTT-3.3.2-4", "MQTT-3.3.2-17")
@@ -126,7 +124,7 @@ def test_a_will_topic_that_is_no_topic_name(space: Space, version: Version, topi
 def test_will_properties_are_the_message_properties(space: Space, version: Version) -> None:
     topic = space.topic("w")
     watcher = _watcher(space, version, topic)
-    pairs = [
+    pairs: list[tuple[int, wire.PropertyValue]] = [
         (Property.PAYLOAD_FORMAT_INDICATOR, 1),
         (Property.MESSAGE_EXPIRY_INTERVAL, 100),
         (Property.CONTENT_TYPE, "text/plain"),

@@ -136,9 +136,7 @@ def test_a_refusal_fits_the_clients_maximum_packet_size(space: Space, version: V
 
 @pytest.mark.statement(v5="MQTT-3.2.2-15")
 @pytest.mark.parametrize("excess", [0, 1])
-def test_a_packet_larger_than_the_server_takes(
-    space: Space, version: Version, excess: int
-) -> None:
+def test_a_packet_larger_than_the_server_takes(space: Space, version: Version, excess: int) -> None:
     client = space.client(version)
     packet = wire.publish(version, space.topic("a"))
     room = LIMITS["packet"] + excess - len(packet)

@@ -86,9 +86,7 @@ def test_a_retained_message_is_replaced(space: Space, version: Version, qos: int
     reader.expect_nothing()
 
 
-@pytest.mark.statement(
-    v311=("MQTT-3.3.1-10", "MQTT-3.3.1-11"), v5=("MQTT-3.3.1-6", "MQTT-3.3.1-7")
-)
+@pytest.mark.statement(v311=("MQTT-3.3.1-10", "MQTT-3.3.1-11"), v5=("MQTT-3.3.1-6", "MQTT-3.3.1-7"))
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_an_empty_retained_message_deletes(space: Space, version: Version, qos: int) -> None:
     topic = space.topic("a")
@@ -124,9 +122,7 @@ def test_a_message_without_retain_is_not_kept(space: Space, version: Version) ->
 
 
 @pytest.mark.statement(v311=("MQTT-3.3.1-8", "MQTT-3.3.1-9"), v5="MQTT-3.3.1-12")
-def test_retain_is_cleared_for_an_established_subscription(
-    space: Space, version: Version
-) -> None:
+def test_retain_is_cleared_for_an_established_subscription(space: Space, version: Version) -> None:
     topic = space.topic("a")
     reader = _reader(space, version, topic)
     space.client(version).publish(topic, b"x", retain=True)
@@ -161,9 +157,7 @@ def test_retain_handling(
 
 @pytest.mark.statement("MQTT-3.3.1-10")
 @pytest.mark.only(Version.V5)
-def test_retain_handling_1_counts_a_resumed_subscription(
-    space: Space, version: Version
-) -> None:
+def test_retain_handling_1_counts_a_resumed_subscription(space: Space, version: Version) -> None:
     topic = space.topic("a")
     who = space.identity()
     space.client(version).publish(topic, b"kept", retain=True)
@@ -206,18 +200,14 @@ def test_every_retained_message_that_matches(space: Space, version: Version) -> 
 def test_a_topic_name_with_a_wildcard(space: Space, version: Version, leaf: str) -> None:
     client = space.client(version)
     client.send(wire.publish(version, space.topic(leaf), b"x"))
-    client.expect_closed(
-        Reason.MALFORMED_PACKET, Reason.TOPIC_NAME_INVALID, Reason.PROTOCOL_ERROR
-    )
+    client.expect_closed(Reason.MALFORMED_PACKET, Reason.TOPIC_NAME_INVALID, Reason.PROTOCOL_ERROR)
 
 
 @pytest.mark.statement("MQTT-4.7.3-1", v311="MQTT-3.3.2-1", v5="MQTT-3.3.2-1")
 def test_an_empty_topic_name(space: Space, version: Version) -> None:
     client = space.client(version)
     client.send(wire.publish(version, "", b"x"))
-    client.expect_closed(
-        Reason.PROTOCOL_ERROR, Reason.MALFORMED_PACKET, Reason.TOPIC_NAME_INVALID
-    )
+    client.expect_closed(Reason.PROTOCOL_ERROR, Reason.MALFORMED_PACKET, Reason.TOPIC_NAME_INVALID)
 
 
 @pytest.mark.statement("MQTT-3.3.2-3")
@@ -319,9 +309,7 @@ def test_no_local(space: Space, version: Version, qos: int) -> None:
 
 @pytest.mark.statement("MQTT-3.8.3-3")
 @pytest.mark.only(Version.V5)
-def test_no_local_of_one_subscription_leaves_the_other(
-    space: Space, version: Version
-) -> None:
+def test_no_local_of_one_subscription_leaves_the_other(space: Space, version: Version) -> None:
     topic = space.topic("a")
     client = space.client(version)
     client.subscribe(topic, no_local=True)
@@ -333,9 +321,7 @@ def test_no_local_of_one_subscription_leaves_the_other(
 
 @pytest.mark.statement("MQTT-3.3.4-6")
 @pytest.mark.only(Version.V5)
-def test_a_client_must_not_send_a_subscription_identifier(
-    space: Space, version: Version
-) -> None:
+def test_a_client_must_not_send_a_subscription_identifier(space: Space, version: Version) -> None:
     client = space.client(version)
     pairs = [(Property.SUBSCRIPTION_IDENTIFIER, 1)]
     client.send(wire.publish(version, space.topic("a"), properties=pairs))

@@ -24,9 +24,7 @@ def _reader(space: Space, version: Version, topic: str, qos: int = 2) -> Client:
 @pytest.mark.statement("MQTT-3.3.2-20")
 @pytest.mark.parametrize("path", ["live", "retained", "queued"])
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_properties_arrive_unaltered(
-    space: Space, version: Version, path: str, qos: int
-) -> None:
+def test_properties_arrive_unaltered(space: Space, version: Version, path: str, qos: int) -> None:
     topic = space.topic("a")
     pairs: Pairs = [
         (Property.PAYLOAD_FORMAT_INDICATOR, 1),
@@ -66,9 +64,7 @@ def test_the_payload_format_indicator(space: Space, version: Version, value: int
 
 @pytest.mark.statement("MQTT-4.13.1-1")
 @pytest.mark.parametrize("value", [2, 255])
-def test_a_payload_format_that_does_not_exist(
-    space: Space, version: Version, value: int
-) -> None:
+def test_a_payload_format_that_does_not_exist(space: Space, version: Version, value: int) -> None:
     client = space.client(version)
     pairs = [(Property.PAYLOAD_FORMAT_INDICATOR, value)]
     client.send(wire.publish(version, space.topic("a"), properties=pairs))
@@ -198,9 +194,7 @@ def test_subscription_identifiers_of_all_that_match(space: Space, version: Versi
     reader.subscribe(space.topic("c"), identifier=9)
     space.client(version).publish(space.topic("a/b"), b"x")
     found = [
-        value
-        for packet in reader.fence()
-        for value in packet.all(Property.SUBSCRIPTION_IDENTIFIER)
+        value for packet in reader.fence() for value in packet.all(Property.SUBSCRIPTION_IDENTIFIER)
     ]
     assert sorted(str(value) for value in found) == ["268435455", "7"]
 
@@ -253,9 +247,7 @@ def test_the_payload_is_what_its_format_says(space: Space, version: Version) -> 
     reader = _reader(space, version, topic)
     client = space.client(version)
     pairs = [(Property.PAYLOAD_FORMAT_INDICATOR, 1)]
-    client.send(
-        wire.publish(version, topic, b"\xc3\x28", qos=1, packet_id=1, properties=pairs)
-    )
+    client.send(wire.publish(version, topic, b"\xc3\x28", qos=1, packet_id=1, properties=pairs))
     packet = client.receive()
     if packet.type is Type.PUBACK:
         assert packet.reason == Reason.PAYLOAD_FORMAT_INVALID

@@ -8,9 +8,7 @@ from tests.support.wire import Property, Reason, Type, Version
 
 
 @pytest.mark.statement(v311="MQTT-2.3.1-6", v5="MQTT-2.2.1-5")
-def test_acknowledgements_come_in_the_order_of_messages(
-    space: Space, version: Version
-) -> None:
+def test_acknowledgements_come_in_the_order_of_messages(space: Space, version: Version) -> None:
     client = space.client(version)
     ids = [5, 3, 9, 1, 65535]
     for packet_id in ids:
@@ -31,9 +29,7 @@ def test_the_reason_of_a_puback(space: Space, version: Version) -> None:
 
 
 @pytest.mark.only(Version.V5)
-def test_nothing_tells_whether_a_denied_topic_has_readers(
-    space: Space, version: Version
-) -> None:
+def test_nothing_tells_whether_a_denied_topic_has_readers(space: Space, version: Version) -> None:
     """Attack I5: a denial reads the same whether somebody listens there or not."""
     other = space.client(version)
     other.subscribe(space.topic("heard"))
@@ -53,9 +49,7 @@ def test_a_puback_fits_the_maximum_packet_size(space: Space, version: Version) -
 
 
 @pytest.mark.parametrize("packet_id", [1, 4711])
-def test_a_puback_that_nothing_waits_for(
-    space: Space, version: Version, packet_id: int
-) -> None:
+def test_a_puback_that_nothing_waits_for(space: Space, version: Version, packet_id: int) -> None:
     """No statement makes it an error; the connection stays as it is."""
     client = space.client(version)
     client.send(wire.acknowledge(version, Type.PUBACK, packet_id))
@@ -65,9 +59,7 @@ def test_a_puback_that_nothing_waits_for(
 @pytest.mark.statement("MQTT-4.4.0-2", "MQTT-3.4.2-1")
 @pytest.mark.only(Version.V5)
 @pytest.mark.parametrize("reason", [0x80, 0x83, 0x87, 0x97, 0x99])
-def test_a_negative_puback_ends_the_delivery(
-    space: Space, version: Version, reason: int
-) -> None:
+def test_a_negative_puback_ends_the_delivery(space: Space, version: Version, reason: int) -> None:
     who = space.identity()
     topic = space.topic("a")
     client = space.durable(version, who)

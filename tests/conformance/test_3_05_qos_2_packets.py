@@ -31,7 +31,7 @@ def test_the_server_sets_the_flags_of_pubrel(space: Space, version: Version) -> 
     assert client.expect(Type.PUBREL).packet_id == message.packet_id
 
 
-@pytest.mark.statement("MQTT-3.7.2-1")
+@pytest.mark.statement(v5="MQTT-3.7.2-1", v311="MQTT-4.3.3-2")
 def test_a_pubrel_for_an_unknown_identifier(space: Space, version: Version) -> None:
     """5.0 tells that there is none; 3.1.1 has only the one answer."""
     client = space.client(version)
@@ -79,9 +79,7 @@ def test_a_negative_pubrec_ends_the_delivery(space: Space, version: Version) -> 
 
 @pytest.mark.statement("MQTT-4.3.3-9")
 @pytest.mark.only(Version.V5)
-def test_after_a_negative_pubrec_the_identifier_is_free(
-    space: Space, version: Version
-) -> None:
+def test_after_a_negative_pubrec_the_identifier_is_free(space: Space, version: Version) -> None:
     client = space.client(version)
     client.send(wire.publish(version, "not/mine", b"x", qos=2, packet_id=5))
     assert client.expect(Type.PUBREC).reason == Reason.NOT_AUTHORIZED

@@ -117,9 +117,7 @@ def test_the_same_filter_replaces_its_subscription(space: Space, version: Versio
 
 
 @pytest.mark.statement("MQTT-3.8.4-3")
-def test_subscribing_again_sends_retained_messages_again(
-    space: Space, version: Version
-) -> None:
+def test_subscribing_again_sends_retained_messages_again(space: Space, version: Version) -> None:
     topic = space.topic("a")
     space.client(version).publish(topic, b"kept", retain=True)
     client = space.client(version)
@@ -162,9 +160,7 @@ def test_codes_of_a_suback_are_legal(space: Space, version: Version) -> None:
 
 
 @pytest.mark.parametrize("leaf", ["a+", "+a", "a/+b", "#/a", "a/#/b", "a#", "##", "a/##", "++"])
-@pytest.mark.statement(
-    v311=("MQTT-4.7.1-2", "MQTT-4.7.1-3"), v5=("MQTT-4.7.1-1", "MQTT-4.7.1-2")
-)
+@pytest.mark.statement(v311=("MQTT-4.7.1-2", "MQTT-4.7.1-3"), v5=("MQTT-4.7.1-1", "MQTT-4.7.1-2"))
 def test_misplaced_wildcards(space: Space, version: Version, leaf: str) -> None:
     """A filter that the grammar does not have: the packet is malformed, or the filter is named."""
     client = space.client(version)

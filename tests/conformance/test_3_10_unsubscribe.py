@@ -38,9 +38,7 @@ def test_no_message_after_unsubscribe(space: Space, version: Version) -> None:
 
 @pytest.mark.statement("MQTT-3.10.4-1")
 @pytest.mark.parametrize("other", ["a/b", "a/+", "a/#", "A/+/c", "a/+/C", "+/+/c", "a/+/c/"])
-def test_filters_are_compared_byte_for_byte(
-    space: Space, version: Version, other: str
-) -> None:
+def test_filters_are_compared_byte_for_byte(space: Space, version: Version, other: str) -> None:
     client = space.client(version)
     client.subscribe(space.topic("a/+/c"))
     reasons = client.unsubscribe(space.topic(other))
@@ -52,9 +50,7 @@ def test_filters_are_compared_byte_for_byte(
 
 @pytest.mark.statement("MQTT-3.10.4-3")
 @pytest.mark.parametrize("qos", [1, 2])
-def test_a_delivery_that_has_begun_is_completed(
-    space: Space, version: Version, qos: int
-) -> None:
+def test_a_delivery_that_has_begun_is_completed(space: Space, version: Version, qos: int) -> None:
     topic = space.topic("a")
     client = space.client(version)
     client.subscribe(topic, qos=qos)
@@ -120,9 +116,7 @@ def test_properties_that_unsubscribe_does_not_have(space: Space, version: Versio
     client.expect_closed(Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR)
 
 
-def test_unsubscribing_leaves_the_overlapping_subscription(
-    space: Space, version: Version
-) -> None:
+def test_unsubscribing_leaves_the_overlapping_subscription(space: Space, version: Version) -> None:
     client = space.client(version)
     client.subscribe(space.topic("a"), space.topic("+"))
     client.unsubscribe(space.topic("a"))
@@ -132,9 +126,7 @@ def test_unsubscribing_leaves_the_overlapping_subscription(
 
 
 @pytest.mark.parametrize("leaf", ["#/a", "a+", "##"])
-def test_a_filter_that_the_grammar_does_not_have(
-    space: Space, version: Version, leaf: str
-) -> None:
+def test_a_filter_that_the_grammar_does_not_have(space: Space, version: Version, leaf: str) -> None:
     client = space.client(version)
     client.send(wire.unsubscribe(version, 1, [space.topic(leaf)]))
     if version is Version.V311:

@@ -36,9 +36,7 @@ def test_no_disconnect_before_a_connack(space: Space, version: Version) -> None:
 @pytest.mark.statement("MQTT-4.13.1-1")
 @pytest.mark.only(Version.V5)
 @pytest.mark.parametrize("reason", [0x01, 0x87, 0x8B, 0x8E, 0x9C, 0xFF])
-def test_reasons_that_a_client_does_not_send(
-    space: Space, version: Version, reason: int
-) -> None:
+def test_reasons_that_a_client_does_not_send(space: Space, version: Version, reason: int) -> None:
     client = space.client(version)
     client.send(wire.disconnect(version, reason))
     client.expect_closed(Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR)
@@ -94,7 +92,7 @@ def test_the_servers_disconnect(space: Space, version: Version) -> None:
     assert last.size <= 30
 
 
-@pytest.mark.statement("MQTT-4.13.2-1")
+@pytest.mark.statement(v311="MQTT-4.8.0-1", v5="MQTT-4.13.2-1")
 def test_an_error_ends_only_its_own_connection(space: Space, version: Version) -> None:
     neighbour = space.client(version)
     topic = space.topic("a")

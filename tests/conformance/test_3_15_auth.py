@@ -24,9 +24,7 @@ def test_a_method_is_refused(space: Space, version: Version, data: bool) -> None
 
 @pytest.mark.statement("MQTT-4.12.0-7", "MQTT-4.13.1-1")
 @pytest.mark.parametrize("reason", [0x00, 0x18, 0x19])
-def test_auth_without_a_method_in_connect(
-    space: Space, version: Version, reason: int
-) -> None:
+def test_auth_without_a_method_in_connect(space: Space, version: Version, reason: int) -> None:
     client = space.client(version)
     client.send(wire.auth(reason, [METHOD]))
     client.expect_closed(Reason.PROTOCOL_ERROR, Reason.BAD_AUTHENTICATION_METHOD)

@@ -31,9 +31,7 @@ def _inflight(space: Space, version: Version, who: Identity, qos: int, count: in
 
 @pytest.mark.statement("MQTT-4.4.0-1", "MQTT-4.6.0-1", v311="MQTT-2.3.1-4")
 @pytest.mark.parametrize("qos", [1, 2])
-def test_unacknowledged_messages_are_sent_again(
-    space: Space, version: Version, qos: int
-) -> None:
+def test_unacknowledged_messages_are_sent_again(space: Space, version: Version, qos: int) -> None:
     """With their identifiers, in their order, marked DUP; what had not been sent comes after."""
     who = space.identity()
     client = _inflight(space, version, who, qos, 5)
@@ -113,16 +111,12 @@ def test_qos_0_for_an_absent_reader_may_be_dropped_and_the_rest_is_kept(
     for qos in (1, 0, 2):
         publisher.publish(space.topic("a"), bytes([qos]), qos)
     found = space.durable(version, who, session=True)
-    payloads = []
-    for packet in found.fence():
-        payloads.append(packet.payload)
+    payloads = [packet.payload for packet in found.fence()]
     assert [payload for payload in payloads if payload != b"\0"] == [b"\1", b"\2"]
 
 
-@pytest.mark.statement("MQTT-4.3.3-10", v311="MQTT-4.3.3-2")
-def test_a_qos_2_message_from_a_client_survives_a_reconnect(
-    space: Space, version: Version
-) -> None:
+@pytest.mark.statement(v5="MQTT-4.3.3-10", v311="MQTT-4.3.3-2")
+def test_a_qos_2_message_from_a_client_survives_a_reconnect(space: Space, version: Version) -> None:
     """The identifier is remembered: the second PUBLISH is no second message."""
     reader = space.client(version)
     reader.subscribe(space.topic("a"), qos=2)

@@ -32,16 +32,12 @@ def test_qos_1_from_the_server(space: Space, version: Version) -> None:
 
 @pytest.mark.statement(v311="MQTT-4.3.2-2", v5=("MQTT-4.3.2-4", "MQTT-4.3.2-5"))
 @pytest.mark.parametrize("dup", [True, False])
-def test_qos_1_after_its_puback_is_a_new_message(
-    space: Space, version: Version, dup: bool
-) -> None:
+def test_qos_1_after_its_puback_is_a_new_message(space: Space, version: Version, dup: bool) -> None:
     reader = space.client(version)
     reader.subscribe(space.topic("a"), qos=1)
     client = space.client(version)
     for again in (False, dup):
-        client.send(
-            wire.publish(version, space.topic("a"), b"x", qos=1, packet_id=9, dup=again)
-        )
+        client.send(wire.publish(version, space.topic("a"), b"x", qos=1, packet_id=9, dup=again))
         assert client.expect(Type.PUBACK).packet_id == 9
     assert [reader.message().payload for _ in range(2)] == [b"x", b"x"]
 
@@ -71,9 +67,7 @@ def test_qos_2_from_a_client_is_delivered_once(space: Space, version: Version) -
     reader.subscribe(space.topic("a"), qos=2)
     client = space.client(version)
     for dup in (False, True, True, False):
-        client.send(
-            wire.publish(version, space.topic("a"), b"x", qos=2, packet_id=6, dup=dup)
-        )
+        client.send(wire.publish(version, space.topic("a"), b"x", qos=2, packet_id=6, dup=dup))
         assert client.expect(Type.PUBREC).packet_id == 6
     for _ in range(2):
         client.send(wire.acknowledge(version, Type.PUBREL, 6))
@@ -116,14 +110,10 @@ def test_directions_have_identifiers_of_their_own(space: Space, version: Version
 
 @pytest.mark.statement("MQTT-4.3.3-13")
 @pytest.mark.only(Version.V5)
-def test_the_exchange_goes_on_after_the_message_has_expired(
-    space: Space, version: Version
-) -> None:
+def test_the_exchange_goes_on_after_the_message_has_expired(space: Space, version: Version) -> None:
     client = space.client(version)
     pairs = [(wire.Property.MESSAGE_EXPIRY_INTERVAL, 1)]
-    packet = wire.publish(
-        version, space.topic("a"), b"x", qos=2, packet_id=5, properties=pairs
-    )
+    packet = wire.publish(version, space.topic("a"), b"x", qos=2, packet_id=5, properties=pairs)
     client.send(packet)
     client.expect(Type.PUBREC)
     space.client(version, keep_alive=1).expect_closed()  # 1.5 s
@@ -147,7 +137,9 @@ def test_a_message_that_was_sent_does_not_expire(space: Space, version: Version)
 
 
 @pytest.mark.parametrize(
-    "senders", list(itertools.product([0, 1, 2], repeat=2)), ids=lambda pair: f"{pair[0]} to {pair[1]}"
+    "senders",
+    list(itertools.product([0, 1, 2], repeat=2)),
+    ids=lambda pair: f"{pair[0]} to {pair[1]}",
 )
 def test_every_quality_both_ways_between_versions(
     space: Space, version: Version, senders: tuple[int, int]

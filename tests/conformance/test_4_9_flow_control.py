@@ -76,9 +76,7 @@ def test_a_pubrec_does_not_free_the_window(space: Space, version: Version) -> No
 @pytest.mark.statement("MQTT-4.9.0-1", "MQTT-3.3.4-7")
 @pytest.mark.only(Version.V5)
 @pytest.mark.parametrize("order", ["qos 2", "mixed"])
-def test_more_than_the_servers_receive_maximum(
-    space: Space, version: Version, order: str
-) -> None:
+def test_more_than_the_servers_receive_maximum(space: Space, version: Version, order: str) -> None:
     """QoS 2 messages whose PUBREL is missing count; one more of either kind is too many."""
     client = space.client(version)
     maximum = LIMITS["inflight"]
@@ -149,9 +147,7 @@ def test_a_request_and_its_response(space: Space, version: Version) -> None:
 def test_garbage_on_a_connection(space: Space, version: Version, garbage: bytes) -> None:
     client = space.client(version)
     client.send(garbage)
-    client.expect_closed(
-        Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.PACKET_TOO_LARGE
-    )
+    client.expect_closed(Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.PACKET_TOO_LARGE)
 
 
 @pytest.mark.statement("MQTT-4.8.2-1", "MQTT-4.8.2-2")

@@ -38,6 +38,20 @@ def background() -> Iterator[Callable[..., Lines]]:
         lines.close()
 
 
+@pytest.fixture
+def background_command() -> Iterator[Callable[[list[str]], Lines]]:
+    """Runs any program in the background."""
+    started: list[Lines] = []
+
+    def run(command: list[str]) -> Lines:
+        started.append(Lines(command))
+        return started[-1]
+
+    yield run
+    for lines in started:
+        lines.close()
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One running deployment for tests that change nothing for each other."""

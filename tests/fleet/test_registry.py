@@ -48,6 +48,24 @@ def raw(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
 
 
 class TestIdentities:
+    @pytest.mark.parametrize("status", [Status.ACTIVE, Status.QUARANTINED])
+    def test_revoked_is_for_ever_also_for_a_command_that_looked_before(
+        self, registry: Registry, registry_path: Path, status: Status
+    ) -> None:
+        registry.add(TOASTER, certificate("aa01"), why="")
+        registry.set_status(TOASTER, Status.QUARANTINED, why="")
+        with open_again(registry_path) as other:
+            other.set_status(TOASTER, Status.REVOKED, why="stolen")
+        with pytest.raises(EnrollmentError, match="for ever") as caught:
+            registry.set_status(TOASTER, status, why="")
+        assert_helpful(caught.value)
+        with pytest.raises(EnrollmentError, match="for ever"):
+            registry.replace_certificate(TOASTER, certificate("aa02"), why="")
+        found = registry.get("toaster-1")
+        assert found is not None
+        assert (found.status, found.why) == (Status.REVOKED, "stolen")
+        assert [one.serial for one in found.certificates] == ["aa01"]
+
     def test_what_is_added_is_found_again_after_a_restart(self, registry_path: Path) -> None:
         with open_again(registry_path) as registry:
             registry.add(TOASTER, certificate("aa01"), why="bought")

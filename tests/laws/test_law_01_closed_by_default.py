@@ -55,7 +55,7 @@ def test_a_data_plane_without_a_policy_serves_its_control_socket_and_nobody_else
 
 
 def test_a_policy_that_is_broken_at_a_restart_does_not_open(folder: Path) -> None:
-    """The last good policy was fine, then the disk was not: after a restart everything is denied."""
+    """The last good policy was fine, then the disk was not: after a restart all is denied."""
     plane = DataPlane(folder, Policy(FLEET, standard_roles()))
     space = Space(plane)
     who = space.device()
@@ -123,7 +123,7 @@ def test_a_banned_address(folder: Path) -> None:
         {"server_key": "/nonexistent"},
         {"fleet": ""},
     ],
-    ids=lambda found: json.dumps(found),
+    ids=json.dumps,
 )
 def test_settings_that_would_open_something_do_not_start(
     folder: Path, settings: dict[str, object]

@@ -26,17 +26,13 @@ def test_a_session_of_another_identity_cannot_be_detected(
     online, absent, nobody = (space.device(name) for name in ("online", "absent", "nobody"))
     live = space.durable(version, online)
     space.durable(version, absent).cut()
-    answers = {
-        _answer(space, version, thief, who.id, clean) for who in (online, absent, nobody)
-    }
+    answers = {_answer(space, version, thief, who.id, clean) for who in (online, absent, nobody)}
     assert len(answers) == 1
     live.expect_nothing()
     space.durable(version, absent, session=True)
 
 
-def test_the_same_identity_resumes_with_a_new_certificate(
-    space: Space, version: Version
-) -> None:
+def test_the_same_identity_resumes_with_a_new_certificate(space: Space, version: Version) -> None:
     """A session belongs to the identity, not to the key: renewal keeps it."""
     who = space.identity()
     first = space.durable(version, who)
@@ -80,9 +76,7 @@ def test_attributes_are_part_of_nobody_elses_rights(space: Space, version: Versi
     elsewhere = Space(space.plane)
     here = space.device("twin")
     uri = here.uri.replace(f"site/{space.site}", f"site/{elsewhere.site}")
-    there = Identity(
-        "device", here.id, uri, space.plane.authority.issue(here.id, uris=[uri])
-    )
+    there = Identity("device", here.id, uri, space.plane.authority.issue(here.id, uris=[uri]))
     client = elsewhere.client(version, there)
     assert client.subscribe(space.of(here, "cmd"))[0] >= 0x80
     assert client.subscribe(elsewhere.of(there, "cmd")) == (0,)

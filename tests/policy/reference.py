@@ -164,15 +164,16 @@ def decide(
         if (bound := bind(grant.topic, who)) is not None
     ]
     wanted = topics_of(topic) if action == "subscribe" else frozenset({topic})
+    wild = action == "subscribe" and ("+" in topic or "#" in topic)
+    if wild and not any(wildcards for _, _, wildcards in grants):
+        # Before the denials: else the answer would tell where they are.
+        return Verdict(None, "wildcard")
     if wanted & denied(roles, who, "subscribe"):
         return Verdict(None, "denied-by-rule")
-    wild = action == "subscribe" and ("+" in topic or "#" in topic)
     usable = [(bound, at) for bound, at, wildcards in grants if wildcards or not wild]
     for at_least in (2, 1, 0):
         if wanted <= union(bound for bound, at in usable if at >= at_least):
             return Verdict(at_least)
-    if wild and not any(wildcards for _, _, wildcards in grants):
-        return Verdict(None, "wildcard")
     if wild and wanted <= union(bound for bound, _, _ in grants):
         return Verdict(None, "wildcard")
     return Verdict(None, "reserved" if topic.startswith("$") else "not-granted")

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections import deque
 from types import TracebackType
+from typing import Self
 
 import pytest
 
@@ -23,11 +24,11 @@ DEADLINE = 5.0
 """Seconds that a test waits for what must happen; only a failing test waits that long."""
 
 
-class Closed(AssertionError):
+class Closed(AssertionError):  # noqa: N818 - what the server did, which tests wait for
     """The server closed the connection while a packet was expected."""
 
 
-class Silent(AssertionError):
+class Silent(AssertionError):  # noqa: N818 - what the server did
     """The deadline passed and nothing came."""
 
 
@@ -44,7 +45,7 @@ class Client:
         self._kept: deque[Packet] = deque()
         self._next_id = 0
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

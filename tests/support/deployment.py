@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support import pki
 from tests.support.client import DEADLINE
@@ -54,7 +54,7 @@ class Control:
         self.connection.connect(str(path))
         self._id = 0
 
-    def __enter__(self) -> Control:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ type_of_key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPr
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
-NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-DAY = datetime.timedelta(days=1)
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Authority:
         uris: Sequence[str] = (),
         hosts: Sequence[str] = (),
         purposes: Sequence[x509.ObjectIdentifier] = (CLIENT,),
-        starts: datetime.datetime = NOW - DAY,
-        ends: datetime.datetime = NOW + 7 * DAY,
+        starts: dt.datetime = NOW - DAY,
+        ends: dt.datetime = NOW + 7 * DAY,
         key: type_of_key | None = None,
         authority: bool = False,
         digital_signature: bool = True,

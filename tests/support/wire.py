@@ -123,6 +123,7 @@ class Reason(enum.IntEnum):
     QOS_NOT_SUPPORTED = 0x9B
     SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E
     CONNECTION_RATE_EXCEEDED = 0x9F
+    MAXIMUM_CONNECT_TIME = 0xA0
     WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2
 
 
@@ -648,9 +649,7 @@ def _other(version: Version, kind: Type, reader: Reader, size: int) -> Packet:
             found = reader.properties(kind) if five else ()
             if reason and flags:
                 raise WireError("a refusal says Session Present")
-            return Packet(
-                kind, size, reason=reason, session_present=flags == 1, properties=found
-            )
+            return Packet(kind, size, reason=reason, session_present=flags == 1, properties=found)
         case Type.PUBACK | Type.PUBREC | Type.PUBREL | Type.PUBCOMP:
             packet_id = reader.number(2)
             reason = reader.byte() if five and reader.rest else 0

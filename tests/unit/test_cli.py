@@ -274,6 +274,96 @@ def test_a_reader_that_leaves_early_is_no_error_worth_a_traceback(deployment: De
         assert "Exception ignored" not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["device", "list"], ["device", "list", "--json"], ["--help"]]
+)
+def test_output_that_cannot_be_written_is_said(
+    deployment: Deployment, arguments: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "motte", *arguments],
+            env={**os.environ, "MOTTE_DIRECTORY": str(deployment.root)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == ExitCode.FAILURE
+    assert "the output cannot be written: No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
+def test_closed_standard_streams_harm_nothing(deployment: Deployment, closed: list[int]) -> None:
+    """What is opened next must not become the standard output by its number."""
+    closing = "".join(f"os.close({number});" for number in closed)
+    run = "os.execv(sys.executable,[sys.executable,'-m','motte',*sys.argv[1:]])"
+    command = f"import os,sys;{closing}{run}"
+    for arguments, code in (
+        (["device", "show", "nobody"], ExitCode.ENROLLMENT),
+        (["policy", "check"], ExitCode.OK),
+        (["device", "revoke", "toaster-1"], ExitCode.OK),
+        (["device", "list"], ExitCode.OK),
+        (["--version"], ExitCode.OK),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-c", command, *arguments],
+            env={**os.environ, "MOTTE_DIRECTORY": str(deployment.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == code, ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["device", "show", b"\xff"],
+        ["device", "add", "kettle-1", "--why", b"\xff\x1b[2J"],
+        ["pub", "--as", "toaster-1", b"\xff", "x"],
+        [b"--\xff\x1b[2J"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(
+    deployment: Deployment, arguments: list[str | bytes]
+) -> None:
+    for more in ([], ["--json"]):
+        ran = subprocess.run(
+            [sys.executable, "-m", "motte", *arguments, *more],
+            env={**os.environ, "MOTTE_DIRECTORY": str(deployment.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == ExitCode.USAGE
+        assert "is not UTF-8 text" in ran.stderr
+        assert "\x1b" not in ran.stderr
+        assert not more or json.loads(ran.stderr)["error"]["hint"]
+
+
+def test_usage_errors_are_json_too(motte: Callable[..., Ran]) -> None:
+    for arguments in (["device", "add"], ["status", "more"], ["nosuch"], ["device", "--\x1b[2J"]):
+        found = json.loads(motte("--json", *arguments).err)["error"]
+        assert found["kind"] == "UsageError"
+        assert found["exit_code"] == ExitCode.USAGE
+        assert found["hint"].startswith("see `motte")
+    assert "\x1b" not in motte("--\x1b[2J").err
+
+
+def test_json_cannot_drive_a_terminal(motte: Callable[..., Ran]) -> None:
+    """C1 controls and bidirectional overrides are legal in JSON, and harmful on a screen."""
+    why = "\x9b2J \u202e \x7f ü"
+    motte("device", "revoke", "toaster-1", "--why", why)
+    shown = motte("device", "show", "toaster-1", "--json")
+    assert shown.json["why"] == why
+    assert shown.out.removesuffix("\n").isprintable()
+    assert shown.out.isascii()
+
+
 def test_output_in_a_pipe_has_no_colour_and_is_not_cut(deployment: Deployment) -> None:
     long = "x" * 60
     environment = {**os.environ, "COLUMNS": "40"}

@@ -211,3 +211,42 @@ def test_a_disk_that_cannot_be_written_leaves_the_old_snapshot(
     assert plane.registry.exceptions().revoked == ("device/toaster-1",)
     assert plane.operations.revoke("toaster-1", why="stolen").published.changed
     assert on_disk(plane.deployment)["exceptions"]["revoked"] == ["device/toaster-1"]
+
+
+def test_networks_are_banned_as_motte_toml_says_now(plane: ControlPlane) -> None:
+    """`motte up` opens a deployment once and publishes for months."""
+
+    def banned() -> Any:
+        plane.publisher.publish(Source.IN_FORCE, why="test")
+        return on_disk(plane.deployment)["exceptions"]["banned"]
+
+    plane.publisher.publish(Source.FILE, why="test")
+    config = plane.deployment.config_file
+    config.write_text('[network]\nbanned = ["192.0.2.0/24"]\n')
+    assert banned() == ["192.0.2.0/24"]
+    config.write_text("[network\n")
+    assert banned() == ["192.0.2.0/24"], "a broken file lets nobody in again"
+
+
+def test_a_status_that_no_snapshot_has(plane: ControlPlane) -> None:
+    assert not plane.publisher.misses_exceptions(), "nothing is in force that could miss it"
+    plane.publisher.publish(Source.FILE, why="test")
+    assert not plane.publisher.misses_exceptions()
+    before = plane.registry.last_change()
+    plane.fleet.revoke("toaster-1", why="and then the command died")
+    assert plane.registry.last_change() > before
+    assert plane.publisher.misses_exceptions()
+    plane.publisher.publish(Source.IN_FORCE, why="test")
+    assert not plane.publisher.misses_exceptions()
+
+
+def test_a_policy_that_anybody_could_have_written_is_not_applied(plane: ControlPlane) -> None:
+    plane.publisher.publish(Source.FILE, why="test")
+    plane.deployment.policy_file.chmod(0o666)
+    with pytest.raises(PolicyError, match="can be changed by every user") as caught:
+        plane.publisher.publish(Source.FILE, why="test")
+    assert "chmod o-w" in str(caught.value.hint)
+    plane.fleet.revoke("toaster-1", why="stolen")
+    published = plane.publisher.publish(Source.IN_FORCE, why="test")
+    assert published.changed, "it does not stop a revocation"
+    assert "every user" in str(published.note)

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ class Client:
             ) from error
         what = f"publish to `{printable(topic)}`"
         reasons = self._wait(sent.mid, what)
-        _check(reasons, what, self.identity, f"publish '{topic}'")
+        _check(reasons, what, self.identity, f"publish {_quoted(topic)}")
 
     def subscribe(self, filters: list[str], *, qos: int) -> None:
         """Subscribes and waits for the answer to each filter."""
@@ -161,7 +162,10 @@ class Client:
         reasons = self._wait(mid, "subscribe")
         for text, reason in zip(filters, reasons, strict=True):
             _check(
-                [reason], f"subscribe to `{printable(text)}`", self.identity, f"subscribe '{text}'"
+                [reason],
+                f"subscribe to `{printable(text)}`",
+                self.identity,
+                f"subscribe {_quoted(text)}",
             )
 
     def loop(self) -> None:
@@ -277,6 +281,11 @@ def _check(reasons: list[ReasonCode], what: str, identity: str, question: str | 
 def _code_text(reason: ReasonCode) -> str:
     layer = _LAYERS.get(reason.value)
     return f"0x{reason.value:02X} {reason}{f' ({layer})' if layer else ''}"
+
+
+def _quoted(topic: str) -> str:
+    """A topic as a shell takes it."""
+    return shlex.quote(printable(topic))
 
 
 def _words(error: ValueError) -> str:

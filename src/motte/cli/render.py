@@ -61,8 +61,8 @@ def warn(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on one line, for programs."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    """One JSON document on one line, for programs; ASCII, so that no terminal can be driven."""
+    sys.stdout.write(json.dumps(value, default=_plain) + "\n")
     sys.stdout.flush()
 
 
@@ -77,7 +77,7 @@ def print_error(error: MotteError, *, as_json: bool) -> None:
                 "exit_code": int(error.exit_code),
             }
         }
-        sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stderr.write(json.dumps(document) + "\n")
         return
     output = console(error=True)
     output.print(Text.assemble(("error: ", "bold red"), error.message))

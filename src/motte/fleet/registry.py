@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from motte.errors import EnrollmentError, MotteError, StoreError
@@ -183,6 +183,9 @@ class Registry:
         """Moves an identity to a status; a revoked identity's certificates are revoked too."""
         now = _seconds(self._clock.now())
         with self._write(str(status), identity.name, why) as session:
+            # Asked under the write lock: what the caller saw may be history by now.
+            if status is not Status.REVOKED:
+                _refuse_revoked(session, identity)
             session.execute(
                 update(IdentityRow)
                 .where(IdentityRow.id == identity.id)
@@ -197,6 +200,7 @@ class Registry:
         """Records a new certificate for an identity and revokes all its older ones."""
         now = _seconds(self._clock.now())
         with self._write("certificate rotated", identity.name, why) as session:
+            _refuse_revoked(session, identity)
             _revoke_certificates(session, identity.id, now)
             session.add(_certificate_row(identity.id, certificate))
 
@@ -231,6 +235,11 @@ class Registry:
                     hint="run the command again",
                 )
             session.merge(MetaRow(key="generation", value=str(generation)))
+
+    def last_change(self) -> int:
+        """Number of the latest change of any kind; it only ever grows."""
+        with self._read() as session:
+            return session.scalar(select(func.max(ChangeRow.sequence))) or 0
 
     def changes(self, identity: str | None = None, *, limit: int = 100) -> list[Change]:
         """The latest changes, newest first; of one identity if named as ``kind/id``."""
@@ -321,6 +330,16 @@ def _certificate_row(identity: str, certificate: CertificateRecord) -> Certifica
         not_before=_seconds(certificate.not_before),
         not_after=_seconds(certificate.not_after),
     )
+
+
+def _refuse_revoked(session: Session, identity: Identity) -> None:
+    """Revoked is for ever, also if it happened between a command's look and its change."""
+    row = session.get(IdentityRow, identity.id)
+    if row is None or row.status == Status.REVOKED:
+        raise EnrollmentError(
+            f"{identity.id} has just been revoked by another command, and that is for ever",
+            hint=f"see who did it and why: motte device show {identity.id}",
+        )
 
 
 def _revoke_certificates(session: Session, identity: str, now: int) -> None:

@@ -47,6 +47,8 @@ def settings_json(config: "Config", deployment: Deployment) -> str:
                 "handshakes_per_second": network.handshakes_per_second,
                 "handshake_burst": network.handshake_burst,
                 "maximum_connections": network.maximum_connections,
+                "failures_to_ban": network.failures_to_ban,
+                "ban_seconds": network.ban_seconds,
                 "banned": list(network.banned),
             },
             "handshake_deadline_seconds": network.handshake_deadline_seconds,

@@ -1,6 +1,10 @@
 """The ground of a deployment: its state folder, and the marker that it is being made."""
 
+import errno
+import os
 import secrets
+import stat
+from pathlib import Path
 from typing import Final
 
 from motte.deployment import Deployment
@@ -22,7 +26,12 @@ MARKER_TEXT: Final = b"this deployment is being made; `motte up` completes it\n"
 def begin(deployment: Deployment) -> bool:
     """Puts the state folder and the marker in place together; whether there is work to do."""
     with file_errors("make the folder", deployment.root):
-        deployment.root.mkdir(parents=True, exist_ok=True)
+        try:
+            deployment.root.mkdir(parents=True)
+            # Whatever the umask is: who can write here can put another policy in place.
+            deployment.root.chmod(deployment.root.stat().st_mode & ~stat.S_IWOTH)
+        except FileExistsError:
+            _check_folder(deployment.root)
     if not deployment.exists:
         fresh = deployment.root / f".{deployment.state.name}.{secrets.token_hex(8)}"
         with file_errors("make", deployment.state):
@@ -39,3 +48,15 @@ def begin(deployment: Deployment) -> bool:
     check_private(deployment.state, folder=True)
     make_private_folder(deployment.run)
     return deployment.unfinished.exists()
+
+
+def _check_folder(root: Path) -> None:
+    """Refuses a folder in which every user of this host can replace what is not theirs."""
+    mode = root.stat().st_mode
+    if not stat.S_ISDIR(mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise StoreError(
+            f"{root} can be changed by every user of this host",
+            hint=f"check what is in it, then: chmod o-w {root}",
+        )

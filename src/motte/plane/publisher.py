@@ -8,12 +8,15 @@ neither waits for a broken file nor brings a half-edited one into force.
 
 import contextlib
 import json
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final
 
 from motte import _core
-from motte.config import Config
+from motte.config import Config, load
 from motte.deployment import Deployment
 from motte.errors import DataPlaneError, MotteError, PolicyError, StoreError
 from motte.files import read_private, write_private
@@ -125,6 +128,11 @@ class Publisher:
             note=note,
         )
 
+    def misses_exceptions(self) -> bool:
+        """Whether somebody's status changed and no snapshot says so: a command died half-way."""
+        good = self._last_good()
+        return good is not None and good.document.get("exceptions") != self._exceptions().as_json()
+
     def policy_in_force(self) -> dict[str, Any]:
         """The compiled policy that is in force, or the one in ``policy.toml`` if none is."""
         good = self._last_good()
@@ -143,6 +151,7 @@ class Publisher:
             ) from error
 
     def _compile(self, generation: int) -> tuple[bytes, tuple[str, ...]]:
+        _check_owned(self._deployment.policy_file)
         compiled = compile_file(
             self._deployment.policy_file,
             fleet=self._config.fleet.name,
@@ -157,8 +166,18 @@ class Publisher:
             revoked_serials=frozenset(found.revoked_serials),
             revoked=frozenset(found.revoked),
             quarantined=frozenset(found.quarantined),
-            banned=frozenset(self._config.network.banned),
+            banned=frozenset(self._banned()),
         )
+
+    def _banned(self) -> Iterable[str]:
+        """The banned networks as ``motte.toml`` has them now: `motte up` runs for months."""
+        try:
+            return load(self._deployment.config_file).network.banned
+        except MotteError:
+            # No reason to let anybody in again.
+            good = self._last_good()
+            known = good.document.get("exceptions", {}).get("banned", []) if good else []
+            return {*known, *self._config.network.banned}
 
     def _last_good(self) -> _Good | None:
         """The snapshot on disk, unless it is missing, damaged or another fleet's."""
@@ -205,6 +224,19 @@ class Publisher:
                 f"the compiled policy does not pass its own check: {error}",
                 hint="the policy in force was kept; this is a defect of Motte, please report it",
             ) from error
+
+
+def _check_owned(path: Path) -> None:
+    """Refuses a policy that every user of this host could have written."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # who reads it says what is wrong
+    if mode & stat.S_IWOTH:
+        raise PolicyError(
+            f"{path} can be changed by every user of this host",
+            hint=f"check what it says, then: chmod o-w {path}",
+        )
 
 
 def _with_exceptions(document: dict[str, Any], generation: int, exceptions: Exceptions) -> bytes:

@@ -82,6 +82,7 @@ class Supervisor:
         self._watched: _Watched | None = None
         self._backoff = FIRST_BACKOFF_SECONDS
         self._next_check = time.monotonic() + RECHECK_SECONDS
+        self._checked_change = 0
 
     def run(self) -> None:
         """Starts or finds the data plane, keeps it going, and stops it at the end."""
@@ -167,13 +168,16 @@ class Supervisor:
         self._next_check = time.monotonic() + RECHECK_SECONDS
         if watched.follower is None:
             watched.follower = self._follow()
-        deployment = self._plane.deployment
+        registry, publisher = self._plane.registry, self._plane.publisher
         try:
-            with connect(deployment.control_socket) as client:
-                behind = client.status().generation < self._plane.registry.generation()
-            if behind:
-                published = self._plane.publisher.publish(Source.IN_FORCE, why="motte up")
-                self._observer.published(published)
+            change = registry.last_change()
+            with connect(self._plane.deployment.control_socket) as client:
+                behind = client.status().generation < registry.generation()
+            # A command may have died after the registry and before there was a new generation.
+            # One that is under way publishes the same: whoever comes second has nothing to do.
+            if behind or (change != self._checked_change and publisher.misses_exceptions()):
+                self._observer.published(publisher.publish(Source.IN_FORCE, why="motte up"))
+            self._checked_change = change
         except MotteError as error:
             self._observer.trouble(error)
 
