@@ -51,6 +51,7 @@ lint: $(VENV)/.extension ## formatting, clippy, ruff, mypy, import direction, st
 
 format: $(VENV)/.dependencies ## format Rust and Python
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 

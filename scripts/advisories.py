@@ -1,9 +1,11 @@
 """Asks the advisory databases whether a locked dependency has a known vulnerability.
 
+usage: advisories.py [--lint]
+
 The RustSec database lives in a Git repository and the Python one behind PyPI's JSON interface;
-neither is a package registry, and both change by the hour. So this is not part of ``make test``,
-which must give the same answer tomorrow: it runs on its own (``make advisories``), and says plainly
-when it could not ask.
+neither is a package registry, so a machine may reach the registries and not these. It is said
+plainly when a database could not be asked. With ``--lint`` that alone is no failure: a lint that
+needs a third party's server would make every build depend on it.
 
 Exit code: 0 nothing known, 1 a vulnerability is known, 2 at least one database could not be asked.
 """
@@ -19,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 # A database that does not answer within this many seconds counts as unreachable.
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 60
 
 
 class Verdict(IntEnum):
@@ -86,6 +88,8 @@ def main() -> int:
         verdict, detail = question()
         print(f"{name}: {verdict.name.replace('_', ' ')}: {detail}")
         verdicts.append(verdict)
+    if "--lint" in sys.argv[1:]:
+        return int(Verdict.VULNERABLE in verdicts)
     return int(Verdict.VULNERABLE if Verdict.VULNERABLE in verdicts else max(verdicts))
 
 

@@ -71,6 +71,8 @@ def lint_parts() -> list[Part]:
             ),
         ),
     ]
+    advisories = (python, "scripts/advisories.py", "--lint")
+    parts.append(Part("known vulnerabilities", advisories))
     if (ROOT / "fuzz" / "Cargo.toml").exists():
         fuzz = ("cargo", "fmt", "--check", "--manifest-path", "fuzz/Cargo.toml")
         parts.insert(1, Part("rustfmt of fuzz", fuzz))

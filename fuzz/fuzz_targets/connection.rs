@@ -24,7 +24,11 @@ fuzz_target!(|input: &[u8]| play(input));
 
 fn play(mut input: &[u8]) {
     let Some(&first) = input.first() else { return };
-    let version = if first & 1 == 0 { ProtocolVersion::V311 } else { ProtocolVersion::V5 };
+    let version = if first & 1 == 0 {
+        ProtocolVersion::V311
+    } else {
+        ProtocolVersion::V5
+    };
     let mut world = World::new();
     let mut players = NAMES.map(|name| enter(&mut world, name, version));
     let mut excluded = None;
@@ -38,7 +42,11 @@ fn play(mut input: &[u8]) {
             96..=103 => world.cut(players[turn].connection),
             104..=111 => world.pass(Duration::from_millis(u64::from(*length) * 700)),
             112..=119 => {
-                let exceptions = if excluded.is_some() { no_exceptions() } else { quarantined("device/a") };
+                let exceptions = if excluded.is_some() {
+                    no_exceptions()
+                } else {
+                    quarantined("device/a")
+                };
                 excluded = if excluded.is_some() { None } else { Some("a") };
                 world.install(&policy(), &exceptions);
             }
@@ -53,12 +61,25 @@ fn play(mut input: &[u8]) {
 /// Reads what the player got, judges it, and lets the player come back if it was thrown out.
 fn settle(world: &mut World, player: &mut Player, excluded: Option<&str>) {
     for packet in world.take(player.connection) {
-        let Packet::Publish(message) = packet else { continue };
+        let Packet::Publish(message) = packet else {
+            continue;
+        };
         // A known alias stands for a topic that was judged when it was introduced; the client offers none.
         let topic: &str = &message.topic;
-        let own = [format!("dev/{}/cmd", player.name), format!("peer/{}/inbox", player.name)];
-        assert!(own.iter().any(|allowed| allowed == topic), "{} received {topic}", player.name);
-        assert_ne!(Some(player.name), excluded, "a quarantined reader received {topic}");
+        let own = [
+            format!("dev/{}/cmd", player.name),
+            format!("peer/{}/inbox", player.name),
+        ];
+        assert!(
+            own.iter().any(|allowed| allowed == topic),
+            "{} received {topic}",
+            player.name
+        );
+        assert_ne!(
+            Some(player.name),
+            excluded,
+            "a quarantined reader received {topic}"
+        );
     }
     if world.is_closed(player.connection) && excluded != Some(player.name) {
         *player = enter(world, player.name, player.version);
@@ -68,8 +89,18 @@ fn settle(world: &mut World, player: &mut Player, excluded: Option<&str>) {
 fn enter(world: &mut World, name: &'static str, version: ProtocolVersion) -> Player {
     let now = world.now();
     let certificate = facts(&device(name));
-    assert!(certificate.not_after > now.unix.as_secs(), "the world is younger than its certificates");
+    assert!(
+        certificate.not_after > now.unix.as_secs(),
+        "the world is younger than its certificates"
+    );
     let connection = world.open(&device(name), version);
-    world.send(connection, &Packet::Connect(Box::new(lasting(connect(name, version)))));
-    Player { name, version, connection }
+    world.send(
+        connection,
+        &Packet::Connect(Box::new(lasting(connect(name, version)))),
+    );
+    Player {
+        name,
+        version,
+        connection,
+    }
 }
