@@ -15,10 +15,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::directory::FILE_MODE;
 use crate::error::ServeError;
@@ -27,10 +29,12 @@ use crate::log;
 
 use command::Answer;
 pub(crate) use command::Control;
-use frame::{read_frame, write_frame};
+use frame::{FRAME_DEADLINE, read_frame, write_frame};
 
 /// Clients at once: a console, a publisher, some people with a command line. One more waits.
 const CLIENTS: usize = 32;
+/// Between two requests of one client. A publisher that compiles the largest policy is back sooner.
+const IDLE_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest path that the kernel takes for a Unix socket, in bytes.
 const SOCKET_PATH: usize = 107;
 
@@ -95,7 +99,7 @@ pub(crate) async fn serve(listener: StdUnixListener, control: Arc<Control>) {
             }
             Err(error) => {
                 log::warning(format_args!("cannot accept control clients: {error}"));
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -103,7 +107,7 @@ pub(crate) async fn serve(listener: StdUnixListener, control: Arc<Control>) {
 
 /// Serves one client until it goes or sends what is no frame.
 async fn attend(mut stream: UnixStream, control: &Arc<Control>) -> io::Result<()> {
-    while let Some(request) = read_frame(&mut stream).await? {
+    while let Some(request) = next_request(&mut stream).await? {
         let Some(id) = request.get("id").and_then(Value::as_u64) else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -129,6 +133,12 @@ async fn attend(mut stream: UnixStream, control: &Arc<Control>) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// The next request; nothing if the client has gone, or says nothing for too long.
+async fn next_request(stream: &mut UnixStream) -> io::Result<Option<Value>> {
+    let request = timeout(IDLE_DEADLINE, read_frame(stream, FRAME_DEADLINE)).await;
+    request.unwrap_or(Ok(None))
 }
 
 /// Pushes evidence until the client goes. Whatever it still says ends the stream.

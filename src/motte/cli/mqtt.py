@@ -37,6 +37,9 @@ KEEP_ALIVE_SECONDS: Final = 60
 LOOP_SECONDS: Final = 0.5
 """Longest wait inside the client before this module looks at its deadline again."""
 
+SESSION_TAKEN_OVER: Final = 0x8E
+"""Reason code of a connection that ends because the same identity has connected again."""
+
 _LAYERS: Final = {
     0x81: "layer 5 protocol",
     0x82: "layer 5 protocol",
@@ -64,6 +67,7 @@ class _Progress:
 
     connected: bool = False
     ended: str | None = None
+    taken_over: bool = False
     tls_error: str | None = None
     acknowledged: dict[int, list[ReasonCode]] = field(default_factory=dict)
     refused: ReasonCode | None = None
@@ -197,6 +201,12 @@ class Client:
         if expired is not None:
             return expired
         why = self._progress.ended or "the connection ended"
+        if self._progress.taken_over:
+            return RefusedError(
+                f"{self.identity} could not {what}: {why}",
+                hint=f"somebody else connected as {self.identity}, and an identity has one "
+                "connection at a time; `motte log follow` shows from where",
+            )
         if not self._progress.connected:
             why += " without an answer, as it does when it refuses the certificate"
         if self._progress.tls_error:
@@ -252,6 +262,7 @@ class Client:
         said = getattr(properties, "ReasonString", None)
         text = f"{_code_text(reason)}{f': {printable(said)}' if said else ''}"
         self._progress.ended = f"the broker disconnected it with {text}"
+        self._progress.taken_over = reason.value == SESSION_TAKEN_OVER
 
     def _on_log(self, _c: object, _u: object, _level: int, message: str) -> None:
         # The only place where the client says which TLS alert ended a connection.

@@ -204,6 +204,7 @@ class _Screen:
             host = "localhost" if status.address in {"0.0.0.0", "::"} else status.address  # noqa: S104
             self._say(f"  {motte} sub --as dashboard 'toasters/+/telemetry'")
             self._say(f"  {motte} pub --as toaster-1 toasters/toaster-1/telemetry hello")
+            self._say("  # instead of `motte sub`, any MQTT client (one at a time as dashboard):")
             self._say(
                 f"  mosquitto_sub -h {host} -p {status.port} --cafile {pem}/authority.pem "
                 f"--cert {pem}/certificate.pem --key {pem}/key.pem -V mqttv5 -i dashboard "

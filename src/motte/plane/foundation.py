@@ -20,6 +20,8 @@ from motte.files import (
 
 __all__ = ["begin"]
 
+PUBLIC_FOLDER: Final = 0o755
+"""Mode of a deployment's own folder: others may see its two text files, and change nothing."""
 MARKER_TEXT: Final = b"this deployment is being made; `motte up` completes it\n"
 
 
@@ -27,9 +29,8 @@ def begin(deployment: Deployment) -> bool:
     """Puts the state folder and the marker in place together; whether there is work to do."""
     with file_errors("make the folder", deployment.root):
         try:
-            deployment.root.mkdir(parents=True)
             # Whatever the umask is: who can write here can put another policy in place.
-            deployment.root.chmod(deployment.root.stat().st_mode & ~stat.S_IWOTH)
+            deployment.root.mkdir(mode=PUBLIC_FOLDER, parents=True)
         except FileExistsError:
             _check_folder(deployment.root)
     if not deployment.exists:

@@ -2,6 +2,7 @@
 //! length counts the version byte.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,15 +12,40 @@ const VERSION: u8 = 1;
 /// Longest body: a snapshot with a million exceptions fits.
 pub(super) const BODY_LENGTH: u32 = 64 * 1024 * 1024;
 
+/// From the first byte of a frame to its last. The largest takes milliseconds over a local socket; who
+/// stops in the middle must not keep a place that a revocation needs.
+pub(super) const FRAME_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Reads one frame; nothing if the client has gone between two frames. Memory grows with what arrives,
-/// not with what was announced.
-pub(super) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Value>> {
+/// not with what was announced. `deadline` counts from the first byte.
+pub(super) async fn read_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+    deadline: Duration,
+) -> io::Result<Option<Value>> {
     let mut head = [0; 4];
     let first = stream.read(&mut head).await?;
     if first == 0 {
         return Ok(None);
     }
-    if let Some(rest) = head.get_mut(first..) {
+    let rest = read_rest(stream, head, first);
+    let body = tokio::time::timeout(deadline, rest)
+        .await
+        .map_err(|_| io::Error::new(ErrorKind::TimedOut, "a frame that does not end"))??;
+    match body.split_first() {
+        Some((&VERSION, json)) => serde_json::from_slice(json)
+            .map(Some)
+            .map_err(|_| invalid("a frame that is not JSON")),
+        _ => Err(invalid("a frame of another version")),
+    }
+}
+
+/// The body of a frame of whose head `known` bytes are read.
+async fn read_rest(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut head: [u8; 4],
+    known: usize,
+) -> io::Result<Vec<u8>> {
+    if let Some(rest) = head.get_mut(known..) {
         stream.read_exact(rest).await?;
     }
     let length = u32::from_be_bytes(head);
@@ -31,12 +57,7 @@ pub(super) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
     if body.len() != length as usize {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    match body.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json)
-            .map(Some)
-            .map_err(|_| invalid("a frame that is not JSON")),
-        _ => Err(invalid("a frame of another version")),
-    }
+    Ok(body)
 }
 
 /// Writes one frame.
@@ -63,12 +84,29 @@ mod tests {
     use serde_json::json;
 
     fn read(bytes: &[u8]) -> io::Result<Option<Value>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(read_frame(&mut &*bytes))
+        runtime().block_on(read_frame(&mut &*bytes, FRAME_DEADLINE))
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
     }
 
     fn frame(body: &[u8]) -> Vec<u8> {
         [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
+    }
+
+    #[test]
+    fn a_frame_that_does_not_end_meets_its_deadline() {
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let outcome = runtime().block_on(async {
+            client.write_all(&60_000_000_u32.to_be_bytes()).await.unwrap();
+            client.write_all(&[VERSION]).await.unwrap();
+            read_frame(&mut server, Duration::from_millis(20)).await
+        });
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[test]

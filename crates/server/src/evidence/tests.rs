@@ -1,5 +1,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use motte_guard::evidence::{Kind, verify};
@@ -195,4 +196,20 @@ fn followers_see_what_is_safe_and_are_told_what_they_missed() {
     assert_eq!(follower.take_dropped(), 0);
     drop(follower);
     assert!(log.close());
+}
+
+#[test]
+fn a_link_is_not_followed_and_an_open_file_is_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "").unwrap();
+    fs::create_dir_all(path(&folder).parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, path(&folder)).unwrap();
+    assert!(Writer::open(&path(&folder), Shared::new(10), now()).is_err());
+    fs::remove_file(path(&folder)).unwrap();
+    fs::write(path(&folder), "").unwrap();
+    fs::set_permissions(path(&folder), fs::Permissions::from_mode(0o666)).unwrap();
+    write(&path(&folder), &["one"]);
+    let mode = fs::metadata(path(&folder)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

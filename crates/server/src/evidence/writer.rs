@@ -1,9 +1,9 @@
 //! The thread that holds the log.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -228,12 +228,17 @@ impl Writer {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .read(true)
         .append(true)
         .mode(FILE_MODE)
-        .open(path)
+        // A link would take the evidence somewhere that nobody checks.
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    // What others could write to is no evidence; what they wrote shows in the chain.
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    Ok(file)
 }
 
 fn set_aside(path: &Path, now: Now) -> io::Result<String> {
