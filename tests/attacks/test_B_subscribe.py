@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.attacks.conftest import Fleet
 from tests.support import wire
+from tests.support.catalogue import Fleet
 from tests.support.wire import Reason, Type, Version
 
 FAILURE_311 = 0x80

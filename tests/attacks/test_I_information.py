@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from tests.attacks.conftest import Fleet
 from tests.support import wire
+from tests.support.catalogue import Fleet
 from tests.support.wire import Property, Reason, Type, Version
 
 

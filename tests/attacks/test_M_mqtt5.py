@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.attacks.conftest import Fleet
 from tests.support import wire
+from tests.support.catalogue import Fleet
 from tests.support.policy import LIMITS
 from tests.support.space import Space
 from tests.support.wire import Property, Reason, Type, Version

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.attacks import corpus
-from tests.attacks.conftest import Fleet
 from tests.support import wire
+from tests.support.catalogue import Fleet
 from tests.support.client import Client, Closed, Silent
 from tests.support.space import Space
 from tests.support.wire import Reason, Type, Version

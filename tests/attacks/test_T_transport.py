@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime as dt
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -270,6 +272,28 @@ def test_T9_a_resumed_session_is_checked_again(space: Space, version: Version, w
         again.send(wire.connect(version, who.id))
         with contextlib.suppress(Closed):
             assert again.receive().reason != 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_T9_no_early_data(space: Space, tmp_path: Path) -> None:
+    """0-RTT data can be replayed; the tickets of the broker allow none."""
+    who = space.device()
+    session = tmp_path / "session.pem"
+    said = wire.connect(Version.V5, who.id) + wire.PINGREQ + wire.disconnect(Version.V5)
+    command = ["openssl", "s_client", "-connect", f"{HOST}:{space.plane.port}", "-quiet"]
+    command += ["-CAfile", str(space.plane.authority.path), "-sess_out", str(session)]
+    command += ["-cert", str(who.credential.certificate), "-key", str(who.credential.key)]
+    done = subprocess.run(command, input=said, capture_output=True, check=False, timeout=20)
+    assert done.stdout[:1] == b"\x20"
+    assert session.exists()
+    shown = subprocess.run(
+        ["openssl", "sess_id", "-in", str(session), "-noout", "-text"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert "Max Early Data: 0" in shown.stdout
 
 
 @pytest.mark.parametrize("proxy_version", [1, 2])

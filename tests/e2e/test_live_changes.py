@@ -173,3 +173,12 @@ class TestEvidence:
         verified = motte(up.folder, "log", "verify")
         assert verified.returncode == ExitCode.STORE
         assert f"evidence.log:{index + 1}: " in verified.stderr
+
+
+def test_who_is_taken_over_is_told_so(up: Up, background: Callable[..., Lines]) -> None:
+    """As happens to everybody who tries both commands that `motte up` prints."""
+    first = subscribed(background, up, "dashboard", "toasters/+/telemetry")
+    subscribed(background, up, "dashboard", "toasters/+/telemetry")
+    assert first.wait() == ExitCode.REFUSED
+    assert any("0x8E" in line for line in first.seen), first.seen
+    assert "somebody else connected as dashboard" in first.seen[-1]

@@ -76,10 +76,9 @@ def test_a_peer_that_is_known_but_not_connected_has_no_session(
     assert space.plane.status()["sessions"] == before
 
 
+@pytest.mark.only(Version.V5)
 def test_the_timer_of_an_absent_session_is_not_touched(space: Space, version: Version) -> None:
     """Knocking at a session with the wrong certificate does not keep it alive."""
-    if version is Version.V311:
-        pytest.skip("3.1.1 has no session expiry that a client could choose")
     victim = space.identity("victim")
     space.durable(version, victim, expiry=2).cut()
     thief = space.device()

@@ -1,7 +1,7 @@
 """Law 10. A refusal names layer, rule, identity, client id and peer, in a log that shows edits."""
 
+import contextlib
 import json
-import os
 import shutil
 import signal
 import stat
@@ -237,19 +237,20 @@ def test_the_chain_goes_on_after_a_kill(folder: Path) -> None:
 
 
 def test_an_edited_log_does_not_become_good_by_a_restart(folder: Path) -> None:
+    """Whatever is added to it, the place of the edit stays visible."""
     plane = DataPlane(folder, Policy(FLEET, standard_roles()))
     try:
         plane.start()
+        plane.await_evidence(kind="snapshot")
         plane.stop()
         lines = plane.evidence_path.read_bytes().splitlines(keepends=True)
-        assert len(lines) > 1
         plane.evidence_path.write_bytes(b"".join(lines[1:]))
-        os.chmod(plane.evidence_path, 0o600)  # noqa: PTH101 - the mode, not the path, is the point
-        plane.launch()
-        assert plane.process is not None
-        plane.process.wait(5) if plane.process.poll() is not None else None
+        with contextlib.suppress(AssertionError):
+            plane.start(snapshot=False)
         plane.stop()
-        assert isinstance(verify(plane.evidence_path), Broken)
+        verdict = verify(plane.evidence_path)
+        assert isinstance(verdict, Broken)
+        assert verdict.line == 1
     finally:
         plane.stop()
 

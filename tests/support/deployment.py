@@ -276,7 +276,17 @@ class DataPlane:
         connection = self.tcp(source)
         # A small packet must not wait for the acknowledgement of the one before it.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return used.wrap_socket(connection, server_hostname="localhost")
+        try:
+            return used.wrap_socket(connection, server_hostname="localhost")
+        except OSError as error:
+            # A peer that resets before the handshake begins makes Python drop the socket unclosed.
+            trace = error.__traceback__
+            while trace is not None:
+                lost = trace.tb_frame.f_locals.get("self")
+                if isinstance(lost, ssl.SSLSocket):
+                    lost.close()
+                trace = trace.tb_next
+            raise
 
 
 def alive(process: int) -> bool:

@@ -45,6 +45,10 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Lines:
     """A process whose output is read line by line, with a deadline."""
 
@@ -56,6 +60,9 @@ class Lines:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
+            # Whoever runs the tests in the background of a shell ignores Ctrl-C, and so would the
+            # command: it has to start as it does in front of a person.
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509  one call that allocates nothing
             **options,
         )
         assert self.process.stdout is not None

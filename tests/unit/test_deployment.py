@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from motte.deployment import DIRECTORY_VARIABLE, Deployment, find, place
-from motte.errors import ConfigError
+from motte.errors import ConfigError, StoreError
+from motte.plane.foundation import begin
 from tests.support.fleet import assert_helpful
 
 
@@ -74,3 +77,32 @@ def test_a_new_deployment_never_mixes_with_other_files(here: Path) -> None:
 def test_paths_are_absolute(here: Path) -> None:
     made(here / "relative")
     assert find(Path("relative"), {}) == Deployment(here / "relative")
+
+
+def test_a_new_folder_is_closed_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        begin(Deployment(tmp_path / "new"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "new" / "state").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_everybody_can_change_is_refused(tmp_path: Path) -> None:
+    """Whoever can write there can put another motte.toml, policy or state folder in place."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(StoreError, match="every user") as caught:
+        begin(Deployment(folder))
+    assert_helpful(caught.value)
+    assert list(folder.iterdir()) == []
+    folder.chmod(0o1777)
+    assert begin(Deployment(folder)), "in a folder such as /tmp nobody can replace what is ours"
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="a file, not a folder"):
+        begin(Deployment(tmp_path / "file"))
