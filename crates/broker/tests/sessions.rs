@@ -319,3 +319,28 @@ fn shutdown_says_goodbye_and_keeps_sessions() {
     assert_eq!(goodbye.reason, ReasonCode::ServerShuttingDown);
     assert_eq!(world.broker.status().sessions, 1);
 }
+
+#[test]
+fn a_client_that_takes_no_connack_is_let_go_and_nothing_is_said() {
+    let mut world = World::new();
+    let id = world.open(&device("a"), ProtocolVersion::V5);
+    let mut tiny = connect("a", ProtocolVersion::V5);
+    tiny.properties.maximum_packet_size = std::num::NonZeroU32::new(4);
+    world.send(id, &Packet::Connect(Box::new(tiny)));
+    assert!(world.take(id).is_empty());
+    assert!(world.is_closed(id));
+    assert_eq!(world.broker.status().sessions, 0);
+}
+
+#[test]
+fn an_operators_disconnect_is_no_judgement_so_the_will_is_published() {
+    let mut world = World::new();
+    let reader = world.device("b", ProtocolVersion::V5);
+    world.subscribe(reader, "peer/b/inbox", QoS::AtLeastOnce);
+    let mut with_will = connect("a", ProtocolVersion::V5);
+    with_will.will = Some(Box::new(will("peer/b/inbox", "gone")));
+    world.connect(&device("a"), with_will);
+    let now = world.now();
+    assert_eq!(world.broker.disconnect("device/a", now), 1);
+    assert_eq!(world.payloads(reader), ["gone"]);
+}

@@ -10,7 +10,7 @@ use motte_guard::evidence::{Kind, Record};
 use motte_guard::{Guard, GuardSettings};
 use rustls::crypto::aws_lc_rs;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
@@ -159,12 +159,17 @@ impl Server {
         acceptor: AbortHandle,
     ) -> Result<(), ServeError> {
         let runtime = runtime()?;
+        // Before anybody is told that it listens: a signal that comes then must not find the default.
+        let signals = {
+            let _context = runtime.enter();
+            StopSignals::register()
+        };
         let control = Control::new(self.engine.clone(), self.address, self.directory.snapshot());
         let engine = self.engine.clone();
         self.threads.insert(
             0,
             spawn("motte-control", move || {
-                runtime.block_on(supervise(&engine, socket, Arc::new(control), &acceptor));
+                runtime.block_on(supervise(&engine, signals, socket, Arc::new(control), &acceptor));
                 for mailbox in engine.mailboxes() {
                     mailbox.close();
                 }
@@ -276,6 +281,7 @@ async fn work(engine: &Arc<Engine>, thread: usize) {
 /// Runs timer and control socket until it is time to stop, then says goodbye to everybody.
 async fn supervise(
     engine: &Arc<Engine>,
+    signals: Option<StopSignals>,
     socket: std::os::unix::net::UnixListener,
     control: Arc<Control>,
     acceptor: &AbortHandle,
@@ -283,7 +289,7 @@ async fn supervise(
     let control = tokio::spawn(control::serve(socket, control));
     let mut timer = tokio::spawn(timer::run(engine.clone()));
     tokio::select! {
-        () = wait_for_stop(engine) => {}
+        () = wait_for_stop(engine, signals) => {}
         // It ends only if the broker broke.
         _ = &mut timer => {}
     }
@@ -306,16 +312,35 @@ async fn supervise(
     timer.abort();
 }
 
-async fn wait_for_stop(engine: &Engine) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        log::warning("signals cannot be caught, use the stop command");
+/// The signals that ask a process to end.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// To be called in the context of a runtime. Nothing where signals cannot be caught.
+    fn register() -> Option<Self> {
+        let registered = signal(SignalKind::terminate()).and_then(|terminate| {
+            let interrupt = signal(SignalKind::interrupt())?;
+            Ok(Self { terminate, interrupt })
+        });
+        if let Err(error) = &registered {
+            log::warning(format_args!(
+                "signals cannot be caught, use the stop command: {error}"
+            ));
+        }
+        registered.ok()
+    }
+}
+
+async fn wait_for_stop(engine: &Engine, signals: Option<StopSignals>) {
+    let Some(mut signals) = signals else {
         return engine.stop.notified().await;
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
         () = engine.stop.notified() => {}
     }
 }

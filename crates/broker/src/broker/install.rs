@@ -58,7 +58,8 @@ impl<S: Store> Broker<S> {
         Ok(report)
     }
 
-    /// Closes the connections of one identity; its will is not published. Returns how many there were.
+    /// Closes the connections of one identity, which keeps its rights: its wills are due as after any other
+    /// end that is not the client's. Returns how many connections there were.
     pub fn disconnect(&mut self, identity: &str, now: Now) -> usize {
         let connections: Vec<ConnectionId> = self
             .online
@@ -66,7 +67,6 @@ impl<S: Store> Broker<S> {
             .map(|ids| ids.iter().copied().collect())
             .unwrap_or_default();
         for id in &connections {
-            self.drop_will_of(*id);
             self.disconnect_with(*id, ReasonCode::AdministrativeAction, None, now);
         }
         self.collect_work();
@@ -235,13 +235,6 @@ impl<S: Store> Broker<S> {
         report.retained_withheld = self.engine.remove_retained_where(|message| {
             snapshot.exceptions().status(&message.sender.identity) == Status::Revoked
         });
-    }
-
-    fn drop_will_of(&mut self, id: ConnectionId) {
-        let session = self.connections.get(id).and_then(|connection| connection.session);
-        if let Some(session) = session.and_then(|session| self.engine.session_mut(session)) {
-            session.will = None;
-        }
     }
 
     fn record_snapshot(&mut self, report: &InstallReport, now: Now) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use motte_guard::{Delivery, Now, Permit};
 use motte_mqtt::{
-    Packet, PacketId, ProtocolVersion, PublishParts, QoS, encode, encode_publish, encoded_publish_length,
+    Packet, PacketId, ProtocolVersion, PublishParts, QoS, ReasonCode, encode, encode_publish,
+    encoded_publish_length,
 };
 
 use super::Broker;
@@ -37,7 +38,14 @@ impl<S: Store> Broker<S> {
     /// This is the moment of delivery: the reader's and the sender's rights are judged here (law 4), and
     /// what has been appended counts as delivered.
     pub fn transmit(&mut self, id: ConnectionId, out: &mut BytesMut, budget: usize, now: Now) -> Transmit {
-        self.write_replies(id, out, budget);
+        if !self.write_replies(id, out, budget) {
+            // A client that takes no answer to its CONNECT would wait for ever (MQTT-3.1.4-5).
+            self.disconnect_with(id, ReasonCode::PacketTooLarge, None, now);
+            return Transmit {
+                close: true,
+                more: false,
+            };
+        }
         let Some(connection) = self.connections.get(id) else {
             return Transmit {
                 close: true,
@@ -63,23 +71,27 @@ impl<S: Store> Broker<S> {
         Transmit::default()
     }
 
-    fn write_replies(&mut self, id: ConnectionId, out: &mut BytesMut, budget: usize) {
+    /// Whether CONNACK, if it was due, could be said at all under the client's Maximum Packet Size.
+    fn write_replies(&mut self, id: ConnectionId, out: &mut BytesMut, budget: usize) -> bool {
         let durable = self.engine.store.durable();
         let Some(connection) = self.connections.get_mut(id) else {
-            return;
+            return true;
         };
         // Before CONNECT could be read, the client is answered in the older version, which all know.
         let version = connection.decoder.version().unwrap_or(ProtocolVersion::V311);
         while out.len() < budget {
             let Some(reply) = connection.replies.pop(durable) else {
-                return;
+                return true;
             };
             if reply.ends_exchange() {
                 connection.unacknowledged = connection.unacknowledged.saturating_sub(1);
             }
             let packet = reply.into_packet(connection.terms.wants_problem_information);
-            write_packet(connection, &packet, version, out);
+            if !write_packet(connection, &packet, version, out) && matches!(packet, Packet::ConnAck(_)) {
+                return false;
+            }
         }
+        true
     }
 
     fn write_resends(
@@ -240,17 +252,24 @@ impl<S: Store> Broker<S> {
     }
 }
 
-fn write_packet(connection: &Connection, packet: &Packet, version: ProtocolVersion, out: &mut BytesMut) {
+/// Whether the packet was written. Text for people is left out where it makes an answer too long
+/// (MQTT-3.1.2-24); what cannot be said even so is not said.
+fn write_packet(
+    connection: &Connection,
+    packet: &Packet,
+    version: ProtocolVersion,
+    out: &mut BytesMut,
+) -> bool {
     let start = out.len();
-    if encode(packet, version, out).is_err() || out.len() - start > connection.terms.maximum_packet_size {
-        // Only text for people can make an answer too long; without it the answer still stands
-        // (MQTT-3.1.2-24). What cannot be said at all is not said.
-        out.truncate(start);
-        let plain = without_text(packet);
-        if encode(&plain, version, out).is_err() || out.len() - start > connection.terms.maximum_packet_size {
+    let mut write = |packet: &Packet| {
+        let fits =
+            encode(packet, version, out).is_ok() && out.len() - start <= connection.terms.maximum_packet_size;
+        if !fits {
             out.truncate(start);
         }
-    }
+        fits
+    };
+    write(packet) || write(&without_text(packet))
 }
 
 fn without_text(packet: &Packet) -> Packet {
