@@ -9,6 +9,7 @@ import json
 import secrets
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Tally:
         )
 
 
-class Member:
+class Member(ABC):
     """One honest client; it comes back by itself when it loses its connection."""
 
     def __init__(self, name: str, endpoint: Endpoint, news: threading.Condition) -> None:
@@ -92,13 +93,13 @@ class Member:
         self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
 
+    @abstractmethod
     def filters(self) -> list[str]:
         """What it subscribes to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, topic: str, content: dict[str, Any], *, retained: bool) -> None:
         """One message."""
-        raise NotImplementedError
 
     def join(self) -> None:
         """Connects and subscribes."""
