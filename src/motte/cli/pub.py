@@ -69,7 +69,8 @@ def pub(  # noqa: PLR0913 (one option for each thing that MQTT can say about a m
         print_json({"topic": topic, "bytes": len(body), "qos": qos, "retain": retain})
         return
     taken = "published" if qos and client.is_version_5 else "sent"
-    say(f"{taken} {len(body)} bytes to {printable(topic)} as {identity}")
+    size = "1 byte" if len(body) == 1 else f"{len(body)} bytes"
+    say(f"{taken} {size} to {printable(topic)} as {identity}")
     if taken == "sent":
         why = "QoS 0 is never answered" if qos == 0 else "MQTT 3.1.1 cannot say no"
         say(f"  {why}: `motte log follow` shows whether it was refused", style="dim")
