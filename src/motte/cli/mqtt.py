@@ -333,15 +333,12 @@ def _endpoint(deployment: Deployment) -> tuple[str, int]:
 
 def _tls_context(bundle: Bundle) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(bundle.authority))
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(bundle.certificate, bundle.key)
+        return bundle.tls_context()
     except (ssl.SSLError, OSError) as error:
         raise EnrollmentError(
             f"the bundle in {bundle.folder} cannot be used: {printable(str(error))}",
             hint=f"make a new one: motte device rotate {bundle.folder.name}",
         ) from error
-    return context
 
 
 def _expired(bundle: Bundle, identity: str) -> EnrollmentError | None:

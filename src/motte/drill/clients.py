@@ -312,13 +312,10 @@ class House:
 
 def _tls_context(folder: Path) -> ssl.SSLContext:
     bundle = open_bundle(folder)
-    context = ssl.create_default_context(cafile=str(bundle.authority))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_cert_chain(bundle.certificate, bundle.key)
+        return bundle.tls_context()
     except ssl.SSLError as error:
         raise DataPlaneError(
             f"the bundle in {folder} cannot be used: {printable(str(error))}",
             hint="run the drill again; nothing of it is kept",
         ) from error
-    return context

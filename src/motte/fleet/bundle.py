@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from motte.errors import EnrollmentError, StoreError
 from motte.files import (
@@ -24,6 +24,9 @@ from motte.files import (
     write_private,
 )
 from motte.fleet.identity import Identity
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = [
     "AUTHORITY_FILE",
@@ -88,6 +91,19 @@ class Bundle:
     def authority(self) -> Path:
         """File of the fleet authority's certificate."""
         return self.folder / AUTHORITY_FILE
+
+    def tls_context(self) -> "ssl.SSLContext":
+        """What a client of the fleet connects with: TLS 1.3, the fleet's authority and no other.
+
+        Raises ``ssl.SSLError`` where a file is not what it should be, ``OSError`` where it cannot
+        be read.
+        """
+        import ssl
+
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 @dataclass(frozen=True, slots=True)

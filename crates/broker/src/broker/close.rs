@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use motte_guard::{Layer, Now, Permit, Retained, WillGranted, WillRequest, evidence};
+use motte_guard::{Layer, Now, Permit, Retained, WillGranted, evidence};
 use motte_mqtt::{DecodeError, Disconnect, LastWill, Packet, ProtocolVersion, ReasonCode};
 
 use super::publish::public_text;
@@ -13,7 +13,7 @@ use super::{Broker, Context};
 use crate::connection::{Stage, Violation};
 use crate::message::{Content, Message};
 use crate::names::{ConnectionId, SessionId, SessionName};
-use crate::session::EXPIRY_NEVER;
+use crate::session::{EXPIRY_NEVER, will_request};
 use crate::store::Store;
 
 impl<S: Store> Broker<S> {
@@ -268,22 +268,13 @@ impl<S: Store> Broker<S> {
         };
         let client_id = state.name.client_id.clone();
         let content = *will.content;
-        let request = WillRequest {
-            topic: &content.topic,
-            qos: content.qos,
-            retain: content.retain,
-            payload_len: content.payload.len(),
-            response_topic: content.properties.response_topic.as_deref(),
-        };
+        let request = will_request(&content);
         let judged = self
             .guard
             .will_due(&context.principal, &context.rights, request, now)
             .and_then(|permit| {
-                let retained = if content.retain {
-                    Some(self.judge_retain(&context, &content.topic, content.payload.len())?)
-                } else {
-                    None
-                };
+                let retained =
+                    self.judge_retain(&context, content.retain, &content.topic, content.payload.len())?;
                 Ok((permit, retained))
             });
         let (permit, retained) = match judged {

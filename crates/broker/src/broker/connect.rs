@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use motte_guard::{
     ConnectRequest, Connected, Denial, Layer, Now, Permit, Principal, SessionGranted, SessionRequest,
-    WillGranted, WillRequest, evidence,
+    WillGranted, evidence,
 };
 use motte_mqtt::{ConnAck, ConnAckProperties, Connect, LastWill, ProtocolVersion, ReasonCode};
 use motte_policy::{Rights, RoleLimits};
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Broker, Seed};
 use crate::names::{ConnectionId, SessionName};
-use crate::session::Will;
+use crate::session::{Will, will_request};
 use crate::store::Store;
 
 /// Everything that the layers agreed to, before anything has changed.
@@ -131,13 +131,7 @@ impl<S: Store> Broker<S> {
         content: Box<LastWill>,
         now: Now,
     ) -> Result<(Permit<WillGranted>, Box<LastWill>), Refused> {
-        let request = WillRequest {
-            topic: &content.topic,
-            qos: content.qos,
-            retain: content.retain,
-            payload_len: content.payload.len(),
-            response_topic: content.properties.response_topic.as_deref(),
-        };
+        let request = will_request(&content);
         match self.guard.will(principal, rights, request, now) {
             Ok(permit) => Ok((permit, content)),
             Err(denial) => Err(Refused {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use motte_guard::{Denial, InstallError, Now, SubscribeRequest, WillRequest, evidence};
+use motte_guard::{Denial, InstallError, Now, SubscribeRequest, evidence};
 use motte_mqtt::ReasonCode;
 use motte_policy::{Identity, Snapshot, Status};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Broker;
 use super::report::withheld;
 use crate::names::{ConnectionId, SessionId};
+use crate::session::will_request;
 use crate::store::Store;
 
 /// What installing a snapshot did to those who were there already.
@@ -189,13 +190,7 @@ impl<S: Store> Broker<S> {
         };
         let Some(will) = session.will.clone() else { return };
         let rights = Arc::clone(&session.rights);
-        let request = WillRequest {
-            topic: &will.content.topic,
-            qos: will.content.qos,
-            retain: will.content.retain,
-            payload_len: will.content.payload.len(),
-            response_topic: will.content.properties.response_topic.as_deref(),
-        };
+        let request = will_request(&will.content);
         let client_id = session.name.client_id.clone();
         if let Err(denial) = self.guard.will(&will.sender, &rights, request, now) {
             report.wills_dropped += 1;

@@ -93,21 +93,22 @@ impl<S: Store> Broker<S> {
         let permit = self
             .guard
             .publish(&context.principal, &context.rights, request, now)?;
-        let retained = if publish.retain {
-            Some(self.judge_retain(context, &publish.topic, publish.payload.len())?)
-        } else {
-            None
-        };
+        let retained = self.judge_retain(context, publish.retain, &publish.topic, publish.payload.len())?;
         Ok((permit, retained))
     }
 
-    /// Whether the identity may keep one more retained message; removing one always may be.
+    /// Whether the identity may keep one more retained message, where the message is one; removing one
+    /// always may be.
     pub(super) fn judge_retain(
         &mut self,
         context: &Context,
+        retain: bool,
         topic: &str,
         payload_len: usize,
-    ) -> Result<Permit<Retained>, Denial> {
+    ) -> Result<Option<Permit<Retained>>, Denial> {
+        if !retain {
+            return Ok(None);
+        }
         let identity = context.principal.identity.to_string();
         let held = self.engine.retained.held_by(&identity);
         let replaced = self
@@ -124,7 +125,9 @@ impl<S: Store> Broker<S> {
             payload_len,
             replaces: replaced.is_some(),
         };
-        self.guard.retain(&context.principal, &context.rights, request)
+        self.guard
+            .retain(&context.principal, &context.rights, request)
+            .map(Some)
     }
 
     fn accept_publish(
@@ -282,11 +285,8 @@ impl<S: Store> Broker<S> {
             .guard
             .release(&context.principal, &context.rights, request, now)
             .and_then(|permit| {
-                let retained = if message.retain {
-                    Some(self.judge_retain(context, &message.topic, message.payload.len())?)
-                } else {
-                    None
-                };
+                let retained =
+                    self.judge_retain(context, message.retain, &message.topic, message.payload.len())?;
                 Ok((permit, retained))
             });
         match judged {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use motte_guard::Principal;
+use motte_guard::{Principal, WillRequest};
 use motte_mqtt::{LastWill, PacketId, QoS};
 use motte_policy::Rights;
 
@@ -53,6 +53,17 @@ pub(crate) struct Will {
     pub(crate) sender: Arc<Principal>,
     /// When it is due, once the connection has ended.
     pub(crate) due: Option<Duration>,
+}
+
+/// What the guard is asked about a will, at CONNECT, when the policy changes and when it is due.
+pub(crate) fn will_request(content: &LastWill) -> WillRequest<'_> {
+    WillRequest {
+        topic: &content.topic,
+        qos: content.qos,
+        retain: content.retain,
+        payload_len: content.payload.len(),
+        response_topic: content.properties.response_topic.as_deref(),
+    }
 }
 
 /// One session.
