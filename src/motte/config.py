@@ -75,7 +75,7 @@ LONG_LIVED_DAYS: Final = 90
 MAXIMUM_IDENTITY_DAYS: Final = 3650
 """Days an identity certificate lives at most: it cannot outlive the authority."""
 DEFAULT_SERVER_DAYS: Final = 90
-"""Days the broker's own certificate lives; ``motte up`` renews it in its last third."""
+"""Days the broker's own certificate lives; renewed in its last third, also while it is in use."""
 MAXIMUM_SERVER_DAYS: Final = 397
 """Days a server certificate lives at most: the limit that TLS clients commonly enforce."""
 

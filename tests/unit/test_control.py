@@ -24,6 +24,7 @@ STATUS: dict[str, Any] = {
     "listening": {"address": "127.0.0.1", "port": 8883},
     "connections": 2,
     "sessions": 1,
+    "server_certificate": {"serial": "0a1b", "not_after": 2_000_000_000},
 }
 
 

@@ -42,9 +42,10 @@ pub(crate) struct Validity {
     pub(crate) not_after: u64,
 }
 
-/// Reads the validity alone, for the server's own certificate.
-pub(crate) fn validity(der: &[u8]) -> Result<Validity, CertificateError> {
-    Ok(validity_of(&parse(der)?))
+/// Reads validity and serial number alone, for the server's own certificate.
+pub(crate) fn validity_and_serial(der: &[u8]) -> Result<(Validity, Vec<u8>), CertificateError> {
+    let certificate = parse(der)?;
+    Ok((validity_of(&certificate), serial(certificate.raw_serial())))
 }
 
 /// Reads everything that the guard judges.

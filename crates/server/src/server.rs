@@ -24,7 +24,7 @@ use crate::gate::Gate;
 use crate::listener::{self, Worker};
 use crate::settings::Settings;
 use crate::snapshot_file::{self, Stored};
-use crate::tls::Tls;
+use crate::tls::{Presented, Tls};
 use crate::{limits, log, timer};
 
 /// How long clients have for taking their last packet when the data plane stops.
@@ -84,7 +84,7 @@ impl Server {
         };
         // From here on, dropping the server stops what has been started.
         let acceptor = server.start_workers(settings, &tls, listener)?;
-        server.start_supervisor(control_socket, acceptor)?;
+        server.start_supervisor(control_socket, acceptor, tls.presented)?;
         server.directory.announce(address)?;
         log::info(format_args!(
             "listening on {address} with {} threads",
@@ -157,6 +157,7 @@ impl Server {
         &mut self,
         socket: std::os::unix::net::UnixListener,
         acceptor: AbortHandle,
+        presented: Arc<Presented>,
     ) -> Result<(), ServeError> {
         let runtime = runtime()?;
         // Before anybody is told that it listens: a signal that comes then must not find the default.
@@ -164,7 +165,12 @@ impl Server {
             let _context = runtime.enter();
             StopSignals::register()
         };
-        let control = Control::new(self.engine.clone(), self.address, self.directory.snapshot());
+        let control = Control::new(
+            self.engine.clone(),
+            self.address,
+            self.directory.snapshot(),
+            presented,
+        );
         let engine = self.engine.clone();
         self.threads.insert(
             0,

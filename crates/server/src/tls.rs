@@ -1,5 +1,6 @@
 //! Transport security: TLS 1.3 with mutual authentication, and nothing else.
 
+mod presented;
 mod refusal;
 mod tickets;
 
@@ -16,10 +17,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::certificate::{self, Authority};
+use crate::certificate::{Authority, Validity};
 use crate::error::{ServeError, ServeErrorKind};
 use crate::settings::Settings;
 
+pub(crate) use presented::Presented;
 pub(crate) use refusal::refusal;
 
 /// The protocol name that clients may offer (IANA: MQTT OASIS Standard v5).
@@ -35,14 +37,14 @@ const AUTHORITIES_MAXIMUM: usize = 2;
 pub(crate) struct Tls {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) authorities: Arc<[Authority]>,
+    pub(crate) presented: Arc<Presented>,
 }
 
 impl Tls {
     /// Reads certificate, key and authority, and refuses what would not be safe to serve with.
     pub(crate) fn load(settings: &Settings, now_unix: u64) -> Result<Self, ServeError> {
-        let chain = certificates(&settings.server_certificate, "server certificate")?;
-        check_validity(&chain, &settings.server_certificate, now_unix)?;
-        let key = private_key(&settings.server_key)?;
+        let provider = Arc::new(provider());
+        let presented = Arc::new(Presented::load(settings, provider.clone(), now_unix)?);
         let anchors = certificates(&settings.client_authority, "client authority")?;
         if anchors.len() > AUTHORITIES_MAXIMUM {
             return Err(ServeError::new(
@@ -58,11 +60,12 @@ impl Tls {
             ));
         }
         let (roots, authorities) = trust(&anchors, &settings.client_authority)?;
-        let config = configure(roots, chain, key)
-            .map_err(|error| unusable(&settings.server_certificate, &error.to_string()))?;
+        let config = configure(provider, roots, presented.clone())
+            .map_err(|error| unusable(&settings.client_authority, &error.to_string()))?;
         Ok(Self {
             config: Arc::new(config),
             authorities: authorities.into(),
+            presented,
         })
     }
 }
@@ -85,16 +88,15 @@ fn provider() -> CryptoProvider {
 }
 
 fn configure(
+    provider: Arc<CryptoProvider>,
     roots: RootCertStore,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    presented: Arc<Presented>,
 ) -> Result<ServerConfig, Box<dyn std::error::Error>> {
-    let provider = Arc::new(provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(presented);
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     config.ticketer = tickets::ticketer()?;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
@@ -120,9 +122,7 @@ fn trust(
     Ok((roots, authorities))
 }
 
-fn check_validity(chain: &[CertificateDer<'_>], path: &Path, now: u64) -> Result<(), ServeError> {
-    let Some(leaf) = chain.first() else { return Ok(()) };
-    let validity = certificate::validity(leaf).map_err(|error| unusable(path, &error.to_string()))?;
+fn check_validity(validity: Validity, path: &Path, now: u64) -> Result<(), ServeError> {
     let problem = if now > validity.not_after {
         "has expired"
     } else if now < validity.not_before {

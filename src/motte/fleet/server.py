@@ -23,7 +23,7 @@ from motte.fleet.authority import (
 from motte.fleet.identity import Clock
 from motte.fleet.layout import SERVER_CERTIFICATE, SERVER_KEY, TRUSTED_AUTHORITY
 
-__all__ = ["ensure_server_certificate", "server_names"]
+__all__ = ["ensure_server_certificate", "server_certificate_serial", "server_names"]
 
 
 def server_names(
@@ -76,6 +76,19 @@ def ensure_server_certificate(
         sync_folder(folder.parent)
         shutil.rmtree(stale, ignore_errors=True)
     return reason
+
+
+def server_certificate_serial(folder: Path) -> int:
+    """The serial number of the certificate in ``folder``."""
+    path = folder / SERVER_CERTIFICATE
+    try:
+        certificate = x509.load_pem_x509_certificate(read_private(path, limit=MAXIMUM_PEM_BYTES))
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is not a certificate in PEM form",
+            hint=f"remove {folder} and run `motte up` to make it anew",
+        ) from error
+    return certificate.serial_number
 
 
 def _why_anew(

@@ -50,6 +50,8 @@ class Status:
     port: int
     connections: int
     sessions: int
+    certificate_serial: int
+    """Serial number of the certificate that the listener shows."""
     raw: dict[str, Any] = field(repr=False)
 
     @classmethod
@@ -64,6 +66,7 @@ class Status:
                 port=int(listening["port"]),
                 connections=int(raw["connections"]),
                 sessions=int(raw["sessions"]),
+                certificate_serial=int(raw["server_certificate"]["serial"], 16),
                 raw=raw,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -117,6 +120,14 @@ class ControlClient:
         """Closes the connections of ``kind/id``; says how many there were."""
         result = self._ask("disconnect", identity=identity)
         return int(result.get("disconnected", 0))
+
+    def reload_certificate(self) -> None:
+        """Shows the certificate on disk to new connections; those that are open go on.
+
+        Raises:
+            DataPlaneError: the files were refused; the certificate in force stays in force.
+        """
+        self._ask("reload_certificate")
 
     def stop(self) -> None:
         """Asks the data plane to say goodbye to everybody and end."""

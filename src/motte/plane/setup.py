@@ -21,9 +21,14 @@ from motte.fleet.authority import create_authority
 from motte.fleet.bundle import remove_drafts
 from motte.fleet.identity import Clock, Kind
 from motte.fleet.registry import create_registry
-from motte.fleet.server import ensure_server_certificate, server_names
+from motte.fleet.server import (
+    ensure_server_certificate,
+    server_certificate_serial,
+    server_names,
+)
 from motte.fleet.service import current_actor
 from motte.plane.context import ControlPlane
+from motte.plane.control import connect
 from motte.plane.foundation import begin
 from motte.policy import default_policy_text
 
@@ -32,6 +37,7 @@ __all__ = [
     "Progress",
     "begin",
     "complete",
+    "keep_server_certificate",
     "renew_server_certificate",
 ]
 
@@ -109,6 +115,22 @@ def renew_server_certificate(
     )
     if reason:
         progress(f"made a server certificate ({reason})")
+
+
+def keep_server_certificate(
+    deployment: Deployment, plane: ControlPlane, clock: Clock, progress: Progress
+) -> None:
+    """Renews the certificate if that is due, and sees to it that the data plane shows it.
+
+    What the data plane shows is compared with what is on disk, so a run that died between the two
+    steps is made good by the next. Open connections go on undisturbed.
+    """
+    renew_server_certificate(deployment, plane, clock, progress)
+    with connect(deployment.control_socket) as client:
+        if client.status().certificate_serial == server_certificate_serial(deployment.server):
+            return
+        client.reload_certificate()
+    progress("the data plane shows the new server certificate")
 
 
 def _enrol_examples(deployment: Deployment, clock: Clock, progress: Progress) -> None:

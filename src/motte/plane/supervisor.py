@@ -16,6 +16,7 @@ from motte.plane.control import Follower, Status, connect
 from motte.plane.data_plane import settings_json
 from motte.plane.process import DataPlane, PreparedDataPlane, find_data_plane, publish_lock
 from motte.plane.publisher import Published, Source
+from motte.plane.setup import keep_server_certificate
 from motte.plane.signals import Signals
 
 __all__ = ["Observer", "Supervisor"]
@@ -27,6 +28,9 @@ FIRST_BACKOFF_SECONDS: Final = 0.2
 """Pause before a data plane that died is started again."""
 LONGEST_BACKOFF_SECONDS: Final = 30.0
 """Longest such pause; each failure doubles it up to here."""
+CERTIFICATE_CHECK_SECONDS: Final = 3600.0
+"""How often the broker's own certificate is looked at; it is renewed in the last third of its life,
+so an hour is soon enough for any that lives a day."""
 HEALTHY_SECONDS: Final = 60.0
 """A data plane that ran this long counts as healthy: the next pause is the first one again."""
 
@@ -42,6 +46,9 @@ class Observer(Protocol):
 
     def records(self, records: tuple[dict[str, Any], ...], dropped: int) -> None:
         """Evidence records arrived, and ``dropped`` more did not."""
+
+    def progress(self, what: str) -> None:
+        """Something was made or renewed."""
 
     def trouble(self, error: MotteError) -> None:
         """Something failed, and the supervisor goes on."""
@@ -83,6 +90,7 @@ class Supervisor:
         self._backoff = FIRST_BACKOFF_SECONDS
         self._next_check = time.monotonic() + RECHECK_SECONDS
         self._checked_change = 0
+        self._next_certificate_check = 0.0
 
     def run(self) -> None:
         """Starts or finds the data plane, keeps it going, and stops it at the end."""
@@ -178,8 +186,17 @@ class Supervisor:
             if behind or (change != self._checked_change and publisher.misses_exceptions()):
                 self._observer.published(publisher.publish(Source.IN_FORCE, why="motte up"))
             self._checked_change = change
+            self._keep_certificate()
         except MotteError as error:
             self._observer.trouble(error)
+
+    def _keep_certificate(self) -> None:
+        """Renews the broker's own certificate under the running data plane when that is due."""
+        if time.monotonic() < self._next_certificate_check:
+            return
+        plane = self._plane
+        keep_server_certificate(plane.deployment, plane, plane.clock, self._observer.progress)
+        self._next_certificate_check = time.monotonic() + CERTIFICATE_CHECK_SECONDS
 
     def _follow(self) -> Follower | None:
         try:

@@ -15,6 +15,8 @@ pub enum Kind {
     Stopped,
     /// A policy was installed, or one was refused.
     Snapshot,
+    /// The listener's certificate was replaced, or its successor was refused.
+    ServerCertificate,
     /// A client was let in.
     Connected,
     /// A connection ended.

@@ -60,7 +60,7 @@ fn everything_is_read() {
         }
     );
     assert_eq!(
-        validity(&issued.der).unwrap(),
+        validity_and_serial(&issued.der).unwrap().0,
         Validity {
             not_before: 1_000,
             not_after: 2_000
@@ -147,7 +147,7 @@ proptest! {
         }
         let authority = Authority::from_der(&ISSUED.authority).unwrap();
         let _ = facts(&der, &[authority]);
-        let _ = validity(&der);
+        let _ = validity_and_serial(&der);
         let _ = Authority::from_der(&der);
     }
 

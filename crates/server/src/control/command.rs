@@ -18,6 +18,7 @@ use crate::engine::{Broken, Engine};
 use crate::evidence::Follower;
 use crate::log;
 use crate::snapshot_file::Staged;
+use crate::tls::Presented;
 
 /// A request without its id.
 #[derive(Deserialize)]
@@ -26,6 +27,7 @@ enum Request {
     Install { snapshot: String },
     Status {},
     Disconnect { identity: String },
+    ReloadCertificate {},
     Stop {},
     Follow {},
 }
@@ -65,16 +67,23 @@ pub(crate) struct Control {
     engine: Arc<Engine>,
     listening: SocketAddr,
     snapshot_file: PathBuf,
+    presented: Arc<Presented>,
     /// Changes go one after the other, so that the file on disk is the snapshot in force.
     changing: Mutex<()>,
 }
 
 impl Control {
-    pub(crate) fn new(engine: Arc<Engine>, listening: SocketAddr, snapshot_file: PathBuf) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        listening: SocketAddr,
+        snapshot_file: PathBuf,
+        presented: Arc<Presented>,
+    ) -> Self {
         Self {
             engine,
             listening,
             snapshot_file,
+            presented,
             changing: Mutex::new(()),
         }
     }
@@ -97,6 +106,7 @@ impl Control {
             Request::Install { snapshot } => self.install(snapshot).await,
             Request::Status {} => self.status().map(Answer::Result),
             Request::Disconnect { identity } => self.disconnect(&identity).await,
+            Request::ReloadCertificate {} => self.reload_certificate().await,
             Request::Stop {} => Ok(Answer::Stop),
             Request::Follow {} => Ok(Answer::Follow(self.engine.evidence.follow())),
         }
@@ -186,6 +196,36 @@ impl Control {
         ))
     }
 
+    /// Shows the certificate on disk to new connections; those that are open go on as they are.
+    async fn reload_certificate(&self) -> Result<Answer, CommandError> {
+        let _one_after_the_other = self.changing.lock().await;
+        let presented = self.presented.clone();
+        let now = self.engine.clock.now();
+        let reloaded = tokio::task::spawn_blocking(move || presented.reload(now.unix.as_secs()));
+        let reloaded = reloaded.await.map_err(|_| CommandError::from(Broken))?;
+        let (detail, answer) = match reloaded {
+            Ok(described) => (
+                format!(
+                    "the server certificate was replaced by the one with the serial number {}",
+                    described.serial
+                ),
+                Ok(Answer::Result(json!(described))),
+            ),
+            Err(error) => {
+                let detail = format!(
+                    "the server certificate stays, its successor was refused: {}",
+                    error.message()
+                );
+                (detail.clone(), Err(CommandError::new(detail, error.hint())))
+            }
+        };
+        log::info(&detail);
+        let record = Record::new(Kind::ServerCertificate, now).detail(detail);
+        self.engine.evidence.send(record);
+        self.make_evidence_safe().await;
+        answer
+    }
+
     fn status(&self) -> Result<Value, CommandError> {
         let status = self.engine.with(None, |broker, _| broker.status())?;
         let mut counters = status.counters.clone();
@@ -204,6 +244,7 @@ impl Control {
                 "listening".to_owned(),
                 json!({"address": self.listening.ip(), "port": self.listening.port()}),
             );
+            fields.insert("server_certificate".to_owned(), json!(self.presented.describe()));
             fields.insert(
                 "evidence".to_owned(),
                 serde_json::to_value(self.engine.evidence.status()).unwrap_or_default(),

@@ -217,3 +217,64 @@ fn the_stop_command_stops() {
     running.take_server().wait().unwrap();
     assert!(control.is_closed());
 }
+
+#[test]
+fn the_certificate_is_replaced_under_open_connections() {
+    let fleet = Fleet::new();
+    let running = fleet.serve();
+    let shown = |client: &crate::client::Client| client.stream.conn.peer_certificates().unwrap()[0].clone();
+    let mut before = fleet.device(&running, "toaster-1");
+    let successor = fleet.authority.server();
+    assert_ne!(shown(&before), successor.certificate);
+    fleet.write_server(&successor);
+    let unchanged = fleet.device(&running, "toaster-2");
+    assert_eq!(shown(&unchanged), shown(&before), "not before it is asked to");
+
+    let answer = running.control().ok("reload_certificate", &json!({}));
+    assert_eq!(running.status()["server_certificate"], answer);
+    let mut after = fleet.device(&running, "toaster-3");
+    assert_eq!(shown(&after), successor.certificate);
+    before.ping();
+    after.ping();
+}
+
+#[test]
+fn a_ticket_outlives_the_certificate_that_it_was_made_under() {
+    let fleet = Fleet::new();
+    let running = fleet.serve();
+    let device = fleet.authority.device("toaster-1");
+    let config = std::sync::Arc::new(crate::client::config(&fleet.authority, Some(&device)));
+    let mut first = crate::client::Client::with(running.address, &config);
+    first.connect("toaster-1");
+    first.ping();
+    fleet.write_server(&fleet.authority.server());
+    running.control().ok("reload_certificate", &json!({}));
+    let mut second = crate::client::Client::with(running.address, &config);
+    assert_eq!(second.shake().unwrap(), rustls::HandshakeKind::Resumed);
+    second.connect("toaster-1");
+}
+
+#[test]
+fn an_unusable_successor_leaves_the_certificate_in_force() {
+    let fleet = Fleet::new();
+    let running = fleet.serve();
+    let until = running.status()["server_certificate"].clone();
+    let mut mismatched = fleet.authority.server();
+    mismatched.key_pem = fleet.authority.server().key_pem;
+    for (unusable, why) in [
+        (fleet.authority.expired_server(), "has expired"),
+        (mismatched, "is not usable"),
+    ] {
+        fleet.write_server(&unusable);
+        let error = running.control().error("reload_certificate", &json!({}));
+        assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+        assert!(!error["hint"].as_str().unwrap().is_empty());
+        assert_eq!(running.status()["server_certificate"], until);
+        fleet.device(&running, "toaster-1").ping();
+    }
+    let records = evidence(&fleet.state());
+    let refused = records
+        .iter()
+        .filter(|record| record["kind"] == "server_certificate");
+    assert_eq!(refused.count(), 2);
+}
