@@ -8,16 +8,20 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from motte.errors import ExitCode
-from tests.support.up import MOTTE, Lines, Up, ended, motte, wait_until
+from tests.support.up import DEADLINE, MOTTE, Lines, Up, ended, motte, wait_until
 
-SECOND_START_SECONDS = 1.0
-"""What a second start may take until it listens, on an idle machine."""
+SECOND_START_RATIO = 2.5
+"""What a second start may take until it listens, in times that a bare interpreter takes to load the
+same modules in the same run, so that the speed of the machine cancels out. Seen: about 1."""
 
 
 class TestTheFirstStart:
@@ -96,12 +100,16 @@ class TestTheFirstStart:
 class TestASecondStart:
     def test_it_is_quick(self, start: Callable[..., Up]) -> None:
         start().ready().stop()
-        took = []
+        load = [sys.executable, "-c", "import motte.plane.supervisor, motte.cli.up"]
+        took, loading = [], []
         for _ in range(3):
+            began = time.monotonic()
+            subprocess.run(load, check=True, timeout=DEADLINE)
+            loading.append(time.monotonic() - began)
             up = start().ready()
             took.append(up.running["seconds"])
             assert up.stop() == 0
-        assert min(took) < SECOND_START_SECONDS, took
+        assert min(took) < SECOND_START_RATIO * min(loading), (took, loading)
 
     def test_it_changes_nothing(self, start: Callable[..., Up]) -> None:
         first = start().ready()
