@@ -11,7 +11,6 @@ import pytest
 
 from motte.deployment import Deployment
 from motte.errors import DataPlaneError
-from motte.fleet.identity import SystemClock
 from motte.plane.context import ControlPlane
 from motte.plane.control import connect
 from motte.plane.setup import keep_server_certificate, renew_server_certificate
@@ -42,10 +41,17 @@ def on_disk(up: Up) -> str:
 
 def keep(up: Up) -> list[str]:
     """What the supervisor does every hour."""
-    deployment, clock, done = Deployment(up.folder), SystemClock(), list[str]()
-    with ControlPlane(deployment, clock=clock) as plane:
-        keep_server_certificate(deployment, plane, clock, done.append)
+    done: list[str] = []
+    with ControlPlane(Deployment(up.folder)) as plane:
+        keep_server_certificate(plane, done.append)
     return done
+
+
+def renew_on_disk_only(up: Up) -> None:
+    """A renewal that dies before the data plane is told."""
+    shutil.rmtree(Deployment(up.folder).server)
+    with ControlPlane(Deployment(up.folder)) as plane:
+        renew_server_certificate(plane, lambda _: None)
 
 
 def test_a_renewed_certificate_is_shown_and_nobody_is_cut_off(
@@ -67,10 +73,7 @@ def test_a_renewed_certificate_is_shown_and_nobody_is_cut_off(
 
 
 def test_a_renewal_that_died_before_the_data_plane_was_told_is_made_good(up: Up) -> None:
-    deployment, clock = Deployment(up.folder), SystemClock()
-    shutil.rmtree(deployment.server)
-    with ControlPlane(deployment, clock=clock) as plane:
-        renew_server_certificate(deployment, plane, clock, lambda _: None)
+    renew_on_disk_only(up)
     assert shown(up) != on_disk(up)
     (told,) = keep(up)
     assert "shows the new server certificate" in told
@@ -90,11 +93,8 @@ def test_a_damaged_file_leaves_the_certificate_in_force(up: Up) -> None:
 
 
 def test_motte_up_sees_to_it_by_itself(up: Up, start: Callable[..., Up]) -> None:
-    deployment, clock = Deployment(up.folder), SystemClock()
     first = shown(up)
-    shutil.rmtree(deployment.server)
-    with ControlPlane(deployment, clock=clock) as plane:
-        renew_server_certificate(deployment, plane, clock, lambda _: None)
+    renew_on_disk_only(up)
     again = start(folder=up.folder).ready()
     assert again.data_plane == up.data_plane
     again.lines.until(lambda line: "shows the new server certificate" in line)

@@ -65,7 +65,7 @@ def up(
                 screen.making()
                 setup.complete(deployment, clock=clock, progress=screen.progress, port=port)
             with ControlPlane(deployment, clock=clock) as plane:
-                setup.renew_server_certificate(deployment, plane, clock, screen.progress)
+                setup.renew_server_certificate(plane, screen.progress)
                 screen.opened(plane)
                 Supervisor(plane, screen, signals, prepared).run()
 

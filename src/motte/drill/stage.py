@@ -75,7 +75,7 @@ def motte_stage(folder: Path, progress: Progress) -> Iterator[Stage]:
     begin(deployment)
     setup.complete(deployment, clock=clock, progress=progress, port=0)
     with ControlPlane(deployment, clock=clock) as plane:
-        setup.renew_server_certificate(deployment, plane, clock, progress)
+        setup.renew_server_certificate(plane, progress)
         plane.enrolment.enrol(*THIRD, why="drill")
         progress(f"enrolled the device {THIRD[1]}")
         with publish_lock(deployment):

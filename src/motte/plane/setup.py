@@ -102,32 +102,29 @@ def _free_port() -> int:
     )
 
 
-def renew_server_certificate(
-    deployment: Deployment, plane: ControlPlane, clock: Clock, progress: Progress
-) -> None:
+def renew_server_certificate(plane: ControlPlane, progress: Progress) -> None:
     """Makes or renews the broker's own certificate if that is due."""
     reason = ensure_server_certificate(
-        deployment.server,
+        plane.deployment.server,
         plane.authority,
         names=_names(plane.config),
         lifetime=timedelta(days=plane.config.certificates.server_days),
-        clock=clock,
+        clock=plane.clock,
     )
     if reason:
         progress(f"made a server certificate ({reason})")
 
 
-def keep_server_certificate(
-    deployment: Deployment, plane: ControlPlane, clock: Clock, progress: Progress
-) -> None:
+def keep_server_certificate(plane: ControlPlane, progress: Progress) -> None:
     """Renews the certificate if that is due, and sees to it that the data plane shows it.
 
     What the data plane shows is compared with what is on disk, so a run that died between the two
     steps is made good by the next. Open connections go on undisturbed.
     """
-    renew_server_certificate(deployment, plane, clock, progress)
-    with connect(deployment.control_socket) as client:
-        if client.status().certificate_serial == server_certificate_serial(deployment.server):
+    renew_server_certificate(plane, progress)
+    on_disk = server_certificate_serial(plane.deployment.server)
+    with connect(plane.deployment.control_socket) as client:
+        if client.status().certificate_serial == on_disk:
             return
         client.reload_certificate()
     progress("the data plane shows the new server certificate")

@@ -194,8 +194,7 @@ class Supervisor:
         """Renews the broker's own certificate under the running data plane when that is due."""
         if time.monotonic() < self._next_certificate_check:
             return
-        plane = self._plane
-        keep_server_certificate(plane.deployment, plane, plane.clock, self._observer.progress)
+        keep_server_certificate(self._plane, self._observer.progress)
         self._next_certificate_check = time.monotonic() + CERTIFICATE_CHECK_SECONDS
 
     def _follow(self) -> Follower | None:

@@ -204,22 +204,23 @@ impl Control {
         let reloaded = tokio::task::spawn_blocking(move || presented.reload(now.unix.as_secs()));
         let reloaded = reloaded.await.map_err(|_| CommandError::from(Broken))?;
         let (detail, answer) = match reloaded {
-            Ok(described) => (
-                format!(
+            Ok(described) => {
+                let detail = format!(
                     "the server certificate was replaced by the one with the serial number {}",
                     described.serial
-                ),
-                Ok(Answer::Result(json!(described))),
-            ),
+                );
+                log::info(&detail);
+                (detail, Ok(Answer::Result(json!(described))))
+            }
             Err(error) => {
                 let detail = format!(
                     "the server certificate stays, its successor was refused: {}",
                     error.message()
                 );
+                log::warning(&detail);
                 (detail.clone(), Err(CommandError::new(detail, error.hint())))
             }
         };
-        log::info(&detail);
         let record = Record::new(Kind::ServerCertificate, now).detail(detail);
         self.engine.evidence.send(record);
         self.make_evidence_safe().await;
