@@ -119,21 +119,22 @@ def test_A5_without_file_descriptors_the_policy_stays(folder: Path) -> None:
         process = plane.process
         assert process is not None
         live = space.client(Version.V5, space.device())
-        control = plane.control()
-        used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-        limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
-        peers = [plane.tcp(space.source) for _ in range(20)]
-        with pytest.raises(ControlError):
-            control.call("install", snapshot="{}")
-        live.expect_nothing()
-        assert control.call("status")["generation"] == 1
-        for peer in peers:
-            peer.close()
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
-        live.expect_nothing()
-        space.client(Version.V311, space.device())
-        control.connection.close()
+        with plane.control() as control:
+            # Once it has answered it is accepted, and needs no further descriptor.
+            control.call("status")
+            used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+            limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
+            peers = [plane.tcp(space.source) for _ in range(20)]
+            with pytest.raises(ControlError):
+                control.call("install", snapshot="{}")
+            live.expect_nothing()
+            assert control.call("status")["generation"] == 1
+            for peer in peers:
+                peer.close()
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+            live.expect_nothing()
+            space.client(Version.V311, space.device())
     finally:
         for peer in peers:
             peer.close()
