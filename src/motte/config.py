@@ -29,6 +29,7 @@ from motte.text import nearest, printable
 __all__ = [
     "Certificates",
     "Config",
+    "Evidence",
     "Fleet",
     "Listener",
     "Network",
@@ -67,6 +68,13 @@ DEFAULT_BAN_SECONDS: Final = 300
 it, and one bad device must not cost the others theirs."""
 MAXIMUM_BAN_SECONDS: Final = 86_400
 """A day; a longer ban is an operator's decision and belongs into ``banned``."""
+
+DEFAULT_EVIDENCE_MEBIBYTES: Final = 4096
+"""MiB of full evidence files that are kept: months of the loudest thief, years of a quiet fleet."""
+MINIMUM_EVIDENCE_MEBIBYTES: Final = 64
+"""MiB of one full evidence file; there is always one."""
+MAXIMUM_EVIDENCE_MEBIBYTES: Final = 1024 * 1024
+"""A TiB; who needs more copies full files elsewhere."""
 
 DEFAULT_IDENTITY_DAYS: Final = 7
 """Days a device or service certificate lives: a stolen key is worth a week at most."""
@@ -166,6 +174,14 @@ class Network(_Table):
     banned: tuple[_Network, ...] = Field(default=(), strict=False)
 
 
+class Evidence(_Table):
+    """``[evidence]``: how much of what happened is kept."""
+
+    keep_mebibytes: Annotated[
+        int, Field(ge=MINIMUM_EVIDENCE_MEBIBYTES, le=MAXIMUM_EVIDENCE_MEBIBYTES)
+    ] = DEFAULT_EVIDENCE_MEBIBYTES
+
+
 class Certificates(_Table):
     """``[certificates]``: how long a credential is worth anything."""
 
@@ -189,6 +205,7 @@ class Config(_Table):
     fleet: Fleet = Fleet()
     listener: Listener = Listener()
     network: Network = Network()
+    evidence: Evidence = Evidence()
     certificates: Certificates = Certificates()
 
 
@@ -339,6 +356,11 @@ failures_to_ban = {DEFAULT_FAILURES_TO_BAN}
 ban_seconds = {DEFAULT_BAN_SECONDS}
 # Networks that are refused, such as "192.0.2.0/24".
 banned = []
+
+[evidence]
+# MiB of the log that are kept. It is closed and begun anew every 64 MiB; of more than this the
+# oldest files go, and the log says so.
+keep_mebibytes = {DEFAULT_EVIDENCE_MEBIBYTES}
 
 [certificates]
 # Days a device or service certificate is good for.

@@ -255,6 +255,34 @@ def test_an_edited_log_does_not_become_good_by_a_restart(folder: Path) -> None:
         plane.stop()
 
 
+def test_the_log_is_bounded_and_proves_what_it_lost(folder: Path) -> None:
+    """Many files were filled and the oldest removed; the chain holds and says where it begins."""
+    sizes = {"segment_bytes": 16 * 1024, "kept_bytes": 48 * 1024}
+    plane = DataPlane(folder, Policy(FLEET, standard_roles()), settings={"evidence": sizes})
+    space = Space(plane)
+    try:
+        plane.start()
+        who = space.device()
+        for _ in range(200):
+            space.client(Version.V5, who).disconnect()
+        plane.stop()
+        files = list(plane.evidence_path.parent.glob("evidence*.log"))
+        assert len(files) > 2
+        assert sum(file.stat().st_size for file in files) < (16 + 48 + 16 + 4) * 1024
+        verdict = verify(plane.evidence_path)
+        assert isinstance(verdict, Verified)
+        assert verdict.first > 1
+        # The next start goes on in it.
+        plane.start(snapshot=False)
+        plane.stop()
+        after = verify(plane.evidence_path)
+        assert isinstance(after, Verified)
+        assert after.first + after.lines > verdict.first + verdict.lines
+    finally:
+        space.close()
+        plane.stop()
+
+
 @pytest.mark.only(Version.V5)
 def test_followers_get_the_records_as_they_happen(space: Space, version: Version) -> None:
     who = space.device()

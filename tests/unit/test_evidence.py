@@ -140,3 +140,70 @@ def test_a_half_line_is_not_a_record(path: Path) -> None:
     lines = chain(RECORDS)
     records = tail(write(path, [*lines[:2], lines[2][:30]]), 10)
     assert [record["seq"] for record in records] == [1, 2]
+
+
+def rotated(path: Path, sizes: list[int]) -> list[Path]:
+    """A log in files of so many lines, the open one last."""
+    lines, first = chain(RECORDS * 4), 1
+    files: list[Path] = []
+    for size in sizes:
+        is_open = len(files) == len(sizes) - 1
+        name = path.name if is_open else f"evidence-{first:020}.log"
+        files.append(write(path.with_name(name), lines[first - 1 : first - 1 + size]))
+        first += size
+    return files
+
+
+@pytest.mark.parametrize("sizes", [[3, 2, 4], [1, 1, 1, 1], [5, 0], [20, 0]])
+def test_the_chain_runs_through_all_files(path: Path, sizes: list[int]) -> None:
+    rotated(path, sizes)
+    verdict = verify(path)
+    assert isinstance(verdict, Verified)
+    assert (verdict.first, verdict.lines) == (1, sum(sizes))
+    assert [record["seq"] for record in tail(path, 7)] == list(range(1, sum(sizes) + 1))[-7:]
+
+
+def test_the_open_file_may_not_be_there_yet(path: Path) -> None:
+    rotated(path, [3, 2])[-1].unlink()
+    verdict = verify(path)
+    assert isinstance(verdict, Verified)
+    assert verdict.lines == 3
+
+
+def test_a_file_that_is_missing_is_found(path: Path) -> None:
+    files = rotated(path, [3, 2, 4])
+    files[1].unlink()
+    verdict = verify(path)
+    assert isinstance(verdict, Broken)
+    assert (verdict.file, verdict.line, verdict.intact) == (path, 1, 3)
+
+
+def test_a_closed_file_has_no_half_line(path: Path) -> None:
+    first = rotated(path, [3, 2])[0]
+    first.write_bytes(first.read_bytes()[:-10])
+    verdict = verify(path)
+    assert isinstance(verdict, Broken)
+    assert (verdict.file, verdict.line) == (first, 3)
+
+
+def trimming(path: Path, hash_of_line: int) -> Path:
+    """A log whose first file is gone, and a record in it about some line's hash."""
+    lines = chain(RECORDS)
+    said = json.loads(lines[hash_of_line - 1])["hash"]
+    detail = f"lines 1 to 2 were removed, the log had reached its size; last hash {said}"
+    lines = chain([*RECORDS, {"kind": "log_trimmed", "detail": detail}])
+    write(path.with_name(f"evidence-{3:020}.log"), lines[2:4])
+    return write(path, lines[4:])
+
+
+def test_lines_that_were_removed_on_record(path: Path) -> None:
+    verdict = verify(trimming(path, hash_of_line=2))
+    assert isinstance(verdict, Verified)
+    assert (verdict.first, verdict.lines) == (3, 4)
+
+
+@pytest.mark.parametrize("said", [1, 3])
+def test_lines_that_were_removed_without_a_record(path: Path, said: int) -> None:
+    verdict = verify(trimming(path, hash_of_line=said))
+    assert isinstance(verdict, Broken)
+    assert "no record in it says" in verdict.why

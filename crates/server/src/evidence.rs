@@ -5,6 +5,7 @@
 //! what happened meanwhile is kept up to a bound and written then, and what was beyond it is counted.
 
 mod follow;
+mod segments;
 mod tail;
 mod writer;
 
@@ -22,6 +23,7 @@ use serde::Serialize;
 use crate::error::{ServeError, ServeErrorKind};
 
 pub(crate) use follow::Follower;
+pub use segments::Retention;
 use writer::Writer;
 
 /// Records that may wait for the disk. A policy change may end every connection at once, with two
@@ -141,18 +143,23 @@ pub(crate) struct EvidenceLog {
 
 impl EvidenceLog {
     /// Opens the log, goes on where it ends and starts the thread.
-    pub(crate) fn open(path: &Path, now: Now) -> Result<Self, ServeError> {
-        Self::open_with(path, now, WAITING_MAXIMUM)
+    pub(crate) fn open(path: &Path, retention: Retention, now: Now) -> Result<Self, ServeError> {
+        Self::open_with(path, retention, now, WAITING_MAXIMUM)
     }
 
-    fn open_with(path: &Path, now: Now, waiting_maximum: usize) -> Result<Self, ServeError> {
+    fn open_with(
+        path: &Path,
+        retention: Retention,
+        now: Now,
+        waiting_maximum: usize,
+    ) -> Result<Self, ServeError> {
         let (requests, receiver): (_, Receiver<Request>) = channel();
         let shared = Shared::new(waiting_maximum);
         let sender = EvidenceSender {
             requests,
             shared: shared.clone(),
         };
-        let (writer, repair) = Writer::open(path, shared, now)?;
+        let (writer, repair) = Writer::open(path, retention, shared, now)?;
         if let Some(record) = repair {
             sender.send(record);
         }

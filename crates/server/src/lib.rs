@@ -33,6 +33,7 @@ mod tls;
 mod wake;
 
 pub use error::{ServeError, ServeErrorKind};
+pub use evidence::Retention;
 pub use server::{Server, Stopper};
 pub use settings::{HANDSHAKE_DEADLINE, Settings, WRITE_DEADLINE};
 

@@ -70,7 +70,7 @@ impl Server {
             .local_addr()
             .map_err(|error| failed("find out the port", &error))?;
         let control_socket = control::bind(&directory.control_socket())?;
-        let evidence = EvidenceLog::open(&directory.evidence(), clock.now())?;
+        let evidence = EvidenceLog::open(&directory.evidence(), settings.evidence, clock.now())?;
         let engine = engine(settings, clock, evidence.sender())?;
         let started = Record::new(Kind::Started, clock.now()).detail(format!("listening on {address}"));
         engine.evidence.send(started);

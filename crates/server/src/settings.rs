@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{ServeError, ServeErrorKind};
+use crate::evidence::Retention;
 
 /// From the accepted TCP connection to the end of the TLS handshake, and from there on to a whole
 /// CONNECT. Ten seconds are twenty round trips of a slow cellular link.
@@ -30,6 +31,10 @@ const THREADS_MAXIMUM: usize = 256;
 const BAN_DURATION_MAXIMUM: Duration = Duration::from_secs(86_400);
 /// Addresses or networks that can be banned by the settings; more belong into the policy.
 const BANNED_MAXIMUM: usize = 10_000;
+/// Smallest size of an evidence file and of all closed ones, in bytes: a line has its place in it.
+const EVIDENCE_BYTES_MINIMUM: u64 = 16 * 1024;
+/// Largest size of an evidence file and of all closed ones, in bytes: a terabyte.
+const EVIDENCE_BYTES_MAXIMUM: u64 = 1 << 40;
 
 /// Everything the data plane needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +55,8 @@ pub struct Settings {
     pub threads: usize,
     /// Layer 0.
     pub network: NetworkSettings,
+    /// How much evidence is kept.
+    pub evidence: Retention,
     /// See [`HANDSHAKE_DEADLINE`].
     pub handshake_deadline: Duration,
     /// See [`WRITE_DEADLINE`].
@@ -92,6 +99,10 @@ impl Settings {
                 Some(value) => parse_network(value)?,
                 None => NetworkSettings::default(),
             },
+            evidence: match section.optional("evidence")? {
+                Some(value) => parse_evidence(value)?,
+                None => Retention::default(),
+            },
             handshake_deadline: section.seconds(
                 "handshake_deadline_seconds",
                 HANDSHAKE_DEADLINE,
@@ -112,6 +123,7 @@ impl Settings {
             "state_directory",
             "threads",
             "network",
+            "evidence",
             "handshake_deadline_seconds",
             "write_deadline_seconds",
         ])?;
@@ -156,6 +168,18 @@ fn parse_network(value: Value) -> Result<NetworkSettings, ServeError> {
         "banned",
     ])?;
     Ok(network)
+}
+
+fn parse_evidence(value: Value) -> Result<Retention, ServeError> {
+    let default = Retention::default();
+    let range = EVIDENCE_BYTES_MINIMUM..=EVIDENCE_BYTES_MAXIMUM;
+    let mut section = Section::new("evidence", value)?;
+    let retention = Retention {
+        segment_bytes: section.ranged("segment_bytes", default.segment_bytes, range.clone())?,
+        kept_bytes: section.ranged("kept_bytes", default.kept_bytes, range)?,
+    };
+    section.finish(&["segment_bytes", "kept_bytes"])?;
+    Ok(retention)
 }
 
 fn parse_banned(texts: &[String]) -> Result<Vec<IpNetwork>, ServeError> {

@@ -65,24 +65,26 @@ def verify(
     from motte.plane.evidence import verify as verify_log
 
     run = invocation(context, directory, as_json)
-    path = run.deployment().evidence
-    verdict = verify_log(path)
+    verdict = verify_log(run.deployment().evidence)
     if isinstance(verdict, Broken):
         if run.json:
-            document = {"intact": False, "line": verdict.line, "why": verdict.why}
-            print_json({**document, "intact_lines": verdict.line - 1, "last": verdict.last_hash})
+            document = {"intact": False, "file": str(verdict.file), "line": verdict.line}
+            document |= {"why": verdict.why, "intact_lines": verdict.intact}
+            print_json({**document, "last": verdict.last_hash})
             raise typer.Exit(ExitCode.STORE)
         raise StoreError(
-            f"{path}:{verdict.line}: {verdict.why}",
-            hint=f"the {verdict.line - 1} lines before it are intact; keep the file, compare it "
+            f"{verdict.file}:{verdict.line}: {verdict.why}",
+            hint=f"the {verdict.intact} lines before it are intact; keep the file, compare it "
             "with a backup and find out who could write to it",
         )
     if run.json:
-        document = {"intact": True, "lines": verdict.lines, "last": verdict.last_hash}
-        print_json({**document, "unfinished": verdict.unfinished})
+        document = {"intact": True, "first": verdict.first, "lines": verdict.lines}
+        print_json({**document, "last": verdict.last_hash, "unfinished": verdict.unfinished})
         return
     say(f"intact: {verdict.lines} lines, each as it was written", style="green")
     say(f"  last hash {verdict.last_hash}; note it elsewhere to notice later that lines were cut")
+    if verdict.first > 1:
+        say(f"  it begins with line {verdict.first}: the older ones were removed for their size")
     if verdict.unfinished:
         say("  half a line follows: it is being written, or its writer was interrupted")
 

@@ -120,7 +120,7 @@ def play(audience: Audience, *, keep: bool, with_mosquitto: bool) -> Report:
         return Report(
             motte=motte,
             revocation=revocation,
-            evidence_lines=log.lines if isinstance(log, Verified) else log.line - 1,
+            evidence_lines=log.lines if isinstance(log, Verified) else log.intact,
             evidence_intact=isinstance(log, Verified),
             mosquitto=other,
             mosquitto_note=note,

@@ -51,6 +51,7 @@ def settings_json(config: "Config", deployment: Deployment) -> str:
                 "ban_seconds": network.ban_seconds,
                 "banned": list(network.banned),
             },
+            "evidence": {"kept_bytes": config.evidence.keep_mebibytes * 1024 * 1024},
             "handshake_deadline_seconds": network.handshake_deadline_seconds,
         }
     )

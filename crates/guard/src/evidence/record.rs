@@ -35,6 +35,8 @@ pub enum Kind {
     Banned,
     /// The log had an unfinished last line, which was cut off.
     LogRepaired,
+    /// The oldest lines of the log were removed, because it had reached its size.
+    LogTrimmed,
 }
 
 /// One thing that happened. In JSON the fields stand in this order and absent ones are left out.

@@ -5,13 +5,18 @@ use motte_guard::network::NetworkSettings;
 use motte_guard::{Guard, GuardSettings};
 
 use super::*;
-use crate::evidence::EvidenceLog;
+use crate::evidence::{EvidenceLog, Retention};
 
 #[test]
 fn a_broker_that_broke_is_never_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::new();
-    let log = EvidenceLog::open(&folder.path().join("evidence.log"), clock.now()).unwrap();
+    let log = EvidenceLog::open(
+        &folder.path().join("evidence.log"),
+        Retention::default(),
+        clock.now(),
+    )
+    .unwrap();
     let gate = Gate::new(NetworkSettings::default(), clock, log.sender());
     let guard = Guard::new(GuardSettings::new("home"));
     let broker = Broker::new(BrokerSettings::default(), guard, MemoryStore::default(), [7; 32]);

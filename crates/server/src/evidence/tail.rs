@@ -50,13 +50,20 @@ pub(super) fn read(file: &mut File) -> io::Result<Tail> {
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |position| position + 1);
     let line = whole.get(begin..).unwrap_or_default();
-    let parsed = serde_json::from_slice::<Line>(line).ok();
-    let chain = parsed.and_then(|line| {
-        let hash: Hash = line.hash.parse().ok()?;
-        (line.seq > 0).then(|| Chain::resume(line.seq, hash))
-    });
+    let chain = parse(line).and_then(|line| Some(Chain::resume(line.seq, line.hash.parse::<Hash>().ok()?)));
     Ok(match chain {
         Some(chain) if end > 0 => Tail::Sound { chain, length, torn },
         _ => Tail::Damaged,
     })
+}
+
+/// The number of a line; `None` if it is none that this program wrote.
+pub(super) fn number_of(line: &[u8]) -> Option<u64> {
+    parse(line).map(|line| line.seq)
+}
+
+fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice::<Line>(line)
+        .ok()
+        .filter(|line| line.seq > 0)
 }

@@ -24,7 +24,7 @@ fn path(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 fn write(path: &Path, details: &[&str]) {
-    let log = EvidenceLog::open(path, now()).unwrap();
+    let log = EvidenceLog::open(path, Retention::default(), now()).unwrap();
     for detail in details {
         log.sender().send(record(detail));
     }
@@ -122,7 +122,7 @@ fn the_last_line_is_found_behind_lines_longer_than_the_window() {
 #[test]
 fn a_flush_makes_everything_before_it_safe() {
     let folder = tempfile::tempdir().unwrap();
-    let log = EvidenceLog::open(&path(&folder), now()).unwrap();
+    let log = EvidenceLog::open(&path(&folder), Retention::default(), now()).unwrap();
     for number in 0..2_000 {
         log.sender().send(record(&number.to_string()));
     }
@@ -143,7 +143,7 @@ fn a_flush_makes_everything_before_it_safe() {
 #[test]
 fn what_does_not_fit_is_counted_and_the_rest_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let log = EvidenceLog::open_with(&path(&folder), now(), 100).unwrap();
+    let log = EvidenceLog::open_with(&path(&folder), Retention::default(), now(), 100).unwrap();
     log.sender().send_all(vec![record("many"); 100]);
     assert!(log.sender().flush());
     assert_eq!(log.sender().status().lost, 0);
@@ -165,7 +165,7 @@ fn a_full_disk_loses_nothing_that_fits_in_memory() {
     // The kernel's own full disk: every write fails with "no space left on device".
     let shared = Shared::new(10);
     let folder = tempfile::tempdir().unwrap();
-    let (mut writer, _) = Writer::open(&path(&folder), shared.clone(), now()).unwrap();
+    let (mut writer, _) = Writer::open(&path(&folder), Retention::default(), shared.clone(), now()).unwrap();
     let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
     let log = writer.exchange_file(full);
     writer.add(vec![record("one"), record("two")]);
@@ -181,7 +181,7 @@ fn a_full_disk_loses_nothing_that_fits_in_memory() {
 #[test]
 fn followers_see_what_is_safe_and_are_told_what_they_missed() {
     let folder = tempfile::tempdir().unwrap();
-    let log = EvidenceLog::open(&path(&folder), now()).unwrap();
+    let log = EvidenceLog::open(&path(&folder), Retention::default(), now()).unwrap();
     let mut follower = log.sender().follow();
     log.sender().send(record("one"));
     let batch = follower.batches.blocking_recv().unwrap();
@@ -205,11 +205,111 @@ fn a_link_is_not_followed_and_an_open_file_is_closed_to_others() {
     fs::write(&elsewhere, "").unwrap();
     fs::create_dir_all(path(&folder).parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(&elsewhere, path(&folder)).unwrap();
-    assert!(Writer::open(&path(&folder), Shared::new(10), now()).is_err());
+    assert!(Writer::open(&path(&folder), Retention::default(), Shared::new(10), now()).is_err());
     fs::remove_file(path(&folder)).unwrap();
     fs::write(path(&folder), "").unwrap();
     fs::set_permissions(path(&folder), fs::Permissions::from_mode(0o666)).unwrap();
     write(&path(&folder), &["one"]);
     let mode = fs::metadata(path(&folder)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Small files of the log, so that a few records fill some.
+const SMALL: Retention = Retention {
+    segment_bytes: 2_000,
+    kept_bytes: 7_000,
+};
+
+/// Closed files, oldest first, then the open one.
+fn files(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    let closed = segments::closed(&path(folder)).unwrap();
+    let mut files: Vec<PathBuf> = closed.into_iter().map(|segment| segment.path).collect();
+    files.push(path(folder));
+    files
+}
+
+fn write_small(folder: &tempfile::TempDir, retention: Retention, count: usize) {
+    let log = EvidenceLog::open(&path(folder), retention, now()).unwrap();
+    for number in 0..count {
+        log.sender().send(record(&number.to_string()));
+        // One batch each, so that a file is closed as soon as it is full.
+        assert!(log.sender().flush());
+    }
+    assert!(log.close());
+}
+
+fn all_lines(folder: &tempfile::TempDir) -> Vec<u8> {
+    files(folder)
+        .iter()
+        .flat_map(|file| fs::read(file).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_chain_runs_through_all_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let unbounded = Retention {
+        kept_bytes: u64::MAX,
+        ..SMALL
+    };
+    write_small(&folder, unbounded, 20);
+    write_small(&folder, unbounded, 20);
+    assert!(files(&folder).len() > 4);
+    for file in files(&folder) {
+        assert!(fs::metadata(&file).unwrap().len() < 2_500);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let verified = verify(&*all_lines(&folder)).expect("the chain must hold");
+    assert_eq!(verified.count, 40);
+}
+
+#[test]
+fn the_chain_goes_on_where_a_file_was_closed_and_the_next_one_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&path(&folder), &["one", "two"]);
+    segments::close(&path(&folder), 1).unwrap();
+    write(&path(&folder), &["three"]);
+    assert_eq!(verify(&*all_lines(&folder)).unwrap().count, 3);
+    assert_eq!(lines(&path(&folder))[0]["seq"], 3);
+    // The number of its first line is still known after a restart.
+    write_small(&folder, SMALL, 10);
+    assert!(files(&folder)[1].ends_with("evidence-00000000000000000003.log"));
+}
+
+#[test]
+fn before_old_lines_go_the_chain_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    write_small(&folder, SMALL, 100);
+    let closed: u64 = files(&folder)
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    assert!(closed < 7_000 + 2 * 2_500, "{closed} bytes are kept");
+    let text = String::from_utf8(all_lines(&folder)).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let first = lines[0]["seq"].as_u64().unwrap();
+    assert!(first > 1);
+    let said = format!(
+        "to {} were removed, the log had reached its size; last hash {}",
+        first - 1,
+        lines[0]["previous"].as_str().unwrap()
+    );
+    let trimmed = lines
+        .iter()
+        .filter(|line| line["record"]["kind"] == "log_trimmed")
+        .filter(|line| line["record"]["detail"].as_str().unwrap().contains(&said));
+    assert_eq!(trimmed.count(), 1);
+}
+
+#[test]
+fn a_file_that_has_the_name_already_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let planted = folder.path().join("evidence-00000000000000000001.log");
+    fs::write(&planted, "").unwrap();
+    write_small(&folder, SMALL, 20);
+    assert_eq!(fs::read_to_string(&planted).unwrap(), "");
+    assert_eq!(verified(&path(&folder)), 20);
 }

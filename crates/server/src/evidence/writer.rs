@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use motte_guard::evidence::{Chain, Kind, Record, Text};
 use motte_guard::{Layer, Now};
 
+use super::segments::{self, Retention, Segment};
 use super::tail::{self, Tail};
 use super::{Request, Shared, follow};
 use crate::directory::{FILE_MODE, sync_parent};
@@ -37,10 +38,16 @@ enum Asked {
 }
 
 pub(super) struct Writer {
+    path: PathBuf,
+    retention: Retention,
     file: File,
     chain: Chain,
-    /// Bytes of whole lines.
+    /// The number of the file's first line, or of the one that will be.
+    first_seq: u64,
+    /// Bytes of whole lines in the file.
     length: u64,
+    /// Bytes at which the file is closed and the next one begun.
+    close_at: u64,
     waiting: VecDeque<Record>,
     shared: Arc<Shared>,
     /// Behind the whole lines there may be a piece of one that could not be written whole.
@@ -53,12 +60,15 @@ impl Writer {
     /// Opens the log and finds its end. What had to be mended is to be the next record.
     pub(super) fn open(
         path: &Path,
+        retention: Retention,
         shared: Arc<Shared>,
         now: Now,
     ) -> Result<(Self, Option<Record>), ServeError> {
         let failed = |what: &str, error: &io::Error| ServeError::system(what, path, error);
         let mut file = open_file(path).map_err(|error| failed("open the evidence log", &error))?;
         let tail = tail::read(&mut file).map_err(|error| failed("read the evidence log", &error))?;
+        // Behind files that were closed, the log goes on where they end.
+        let behind = segments::end(path).map_err(|error| failed("read the evidence before", &error))?;
         let (chain, length, repair) = match tail {
             Tail::Sound {
                 chain,
@@ -84,12 +94,20 @@ impl Writer {
                 (Chain::new(), 0, Some(repair))
             }
         };
+        let chain = behind.filter(|_| length == 0).unwrap_or(chain);
+        let first_seq = segments::first_seq(&file)
+            .map_err(|error| failed("read the evidence log", &error))?
+            .unwrap_or_else(|| chain.last_seq().saturating_add(1));
         sync_parent(path).map_err(|error| failed("open the evidence log", &error))?;
         shared.seq.store(chain.last_seq(), Ordering::SeqCst);
         let writer = Self {
+            path: path.to_owned(),
+            retention,
             file,
             chain,
+            first_seq,
             length,
+            close_at: retention.segment_bytes,
             waiting: VecDeque::new(),
             shared,
             torn: false,
@@ -171,8 +189,6 @@ impl Writer {
     /// Writes a batch from the front of what waits and makes it safe. Says whether that worked; if
     /// not, the log is as it was and the records still wait.
     pub(super) fn write(&mut self) -> bool {
-        let mut chain = self.chain.clone();
-        let first_seq = chain.last_seq() + 1;
         let lost = self.shared.lost.load(Ordering::SeqCst);
         if lost > self.lost_reported
             && let Some(next) = self.waiting.front()
@@ -183,25 +199,74 @@ impl Writer {
             self.lost_reported = lost;
         }
         let count = self.waiting.len().min(BATCH);
-        let mut text = String::new();
-        for record in self.waiting.iter().take(count) {
-            text.push_str(&chain.append(record));
-            text.push('\n');
-        }
-        if let Err(error) = self.append(text.as_bytes()) {
+        let batch: Vec<Record> = self.waiting.iter().take(count).cloned().collect();
+        if let Err(error) = self.commit(&batch) {
             self.complain(&error);
             return false;
         }
-        self.length += text.len() as u64;
-        self.chain = chain;
-        let written: Vec<Record> = self.waiting.drain(..count).collect();
+        self.waiting.drain(..count);
         self.shared.waiting.fetch_sub(count, Ordering::SeqCst);
-        self.shared.seq.store(self.chain.last_seq(), Ordering::SeqCst);
         if self.shared.failing.swap(false, Ordering::SeqCst) {
             log::info("the evidence log can be written again");
         }
-        follow::publish(&self.shared.followers, first_seq, &written);
+        if self.length >= self.close_at
+            && let Some(last) = batch.last()
+        {
+            self.turn_over(last.at_unix_ms);
+        }
         true
+    }
+
+    /// Appends records, makes them safe and shows them to whoever follows.
+    fn commit(&mut self, records: &[Record]) -> io::Result<()> {
+        let mut chain = self.chain.clone();
+        let first_seq = chain.last_seq() + 1;
+        let mut text = String::new();
+        for record in records {
+            text.push_str(&chain.append(record));
+            text.push('\n');
+        }
+        self.append(text.as_bytes())?;
+        self.length += text.len() as u64;
+        self.chain = chain;
+        self.shared.seq.store(self.chain.last_seq(), Ordering::SeqCst);
+        follow::publish(&self.shared.followers, first_seq, records);
+        Ok(())
+    }
+
+    /// Closes the file, begins the next one, and removes the oldest where there are too many. What
+    /// cannot be done now is tried again when as much has been written once more; nothing is lost.
+    fn turn_over(&mut self, at_unix_ms: u64) {
+        let turned = self.begin_next_file().and_then(|()| self.trim(at_unix_ms));
+        if let Err(error) = turned {
+            self.close_at = self.length + self.retention.segment_bytes;
+            log::error(format_args!(
+                "cannot close a full file of the evidence log: {error}; the log goes on in it"
+            ));
+        }
+    }
+
+    fn begin_next_file(&mut self) -> io::Result<()> {
+        // Until the new file is there, the open one is the log, under whichever name. An attempt before
+        // may have got no further than that.
+        match segments::close(&self.path, self.first_seq) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.file = open_file(&self.path)?;
+        self.length = 0;
+        self.first_seq = self.chain.last_seq() + 1;
+        self.close_at = self.retention.segment_bytes;
+        sync_parent(&self.path)
+    }
+
+    fn trim(&mut self, at_unix_ms: u64) -> io::Result<()> {
+        while let Some(oldest) = segments::surplus(&self.path, self.retention.kept_bytes)? {
+            let last = segments::end_of(&oldest)?;
+            self.commit(&[trimmed(at_unix_ms, &oldest, last.as_ref())])?;
+            fs::remove_file(&oldest.path)?;
+        }
+        sync_parent(&self.path)
     }
 
     /// Appends whole lines and makes them safe. What reached the file of lines that could not be
@@ -251,13 +316,38 @@ fn repaired(now: Now, detail: String) -> Record {
     Record::new(Kind::LogRepaired, now).detail(detail)
 }
 
-fn losses(at_unix_ms: u64, count: u64) -> Record {
-    let now = Now {
+fn at(at_unix_ms: u64) -> Now {
+    Now {
         unix: Duration::from_millis(at_unix_ms),
         ..Now::default()
+    }
+}
+
+/// Says which lines go, and how the line is bound that the first one left builds on.
+fn trimmed(at_unix_ms: u64, segment: &Segment, last: Option<&Chain>) -> Record {
+    let detail = match last {
+        Some(chain) => format!(
+            "lines {} to {} were removed, the log had reached its size; last hash {}",
+            segment.first_seq,
+            chain.last_seq(),
+            chain.last_hash()
+        ),
+        None => format!(
+            "lines from {} on were removed, the log had reached its size; their end was damaged",
+            segment.first_seq
+        ),
     };
-    let mut record =
-        repaired(now, "records were lost, the disk could not be written".to_owned()).count(count);
+    let mut record = Record::new(Kind::LogTrimmed, at(at_unix_ms)).detail(detail);
+    record.layer = Some(Layer::Evidence);
+    record
+}
+
+fn losses(at_unix_ms: u64, count: u64) -> Record {
+    let mut record = repaired(
+        at(at_unix_ms),
+        "records were lost, the disk could not be written".to_owned(),
+    )
+    .count(count);
     record.layer = Some(Layer::Evidence);
     record.rule = Some(Text::new("evidence.lost"));
     record
