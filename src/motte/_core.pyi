@@ -1,10 +1,14 @@
 """The Rust half of Motte: the data plane, the compiled policy and a TOML reader with positions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, final
 
 __all__ = [
     "Decision",
+    "Radius",
+    "RadiusFinding",
+    "RadiusHop",
+    "RadiusNumbers",
     "ServeError",
     "Snapshot",
     "SnapshotError",
@@ -184,3 +188,82 @@ def parse_toml(text: str) -> TomlValue:
 
 def serve(settings_json: str) -> None:
     """Serves until SIGTERM, SIGINT or the `stop` command. Python does not run meanwhile."""
+
+@final
+class RadiusHop:
+    """One step from one identity to the next."""
+
+    @property
+    def subject(self) -> tuple[str, str, dict[str, str]]:
+        """Kind, id and attributes of an identity that could be enrolled."""
+
+    @property
+    def object(self) -> tuple[str, str, dict[str, str]]:
+        """The same of the other one."""
+
+    @property
+    def topic(self) -> str:
+        """A topic that both may use."""
+
+    @property
+    def subject_rule(self) -> str:
+        """The grant of the first."""
+
+    @property
+    def object_rule(self) -> str:
+        """The grant of the second."""
+
+@final
+class RadiusFinding:
+    """A way in which one role can do something to another."""
+
+    @property
+    def scope(self) -> Literal["named", "class", "everyone"]:
+        """For how many it holds."""
+
+    @property
+    def equalities(self) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+        """What has to be equal: a side and its attribute, and another such pair or a value."""
+
+    @property
+    def required(self) -> list[tuple[str, str]]:
+        """Attributes that a side needs, whatever their values."""
+
+    @property
+    def hops(self) -> list[RadiusHop]:
+        """What shows that it is true."""
+
+@final
+class RadiusNumbers:
+    """How many others each identity of a fleet can do something to."""
+
+    @property
+    def distributions(self) -> dict[str, dict[int, int]]:
+        """For each question and each number of others, how many identities have it."""
+
+    @property
+    def widest(self) -> dict[str, tuple[str, str, dict[str, str]]]:
+        """For each question, one of the identities with the highest number."""
+
+    @property
+    def collisions(self) -> list[tuple[str, str, dict[str, str]]]:
+        """Identities whose id is a literal of a topic, 100 at most."""
+
+@final
+class Radius:
+    """The answers to all questions about all pairs of roles."""
+
+    def __new__(cls, document: bytes) -> Radius:
+        """Raises `ValueError` if the document cannot be analysed."""
+
+    def roles(self) -> list[tuple[str, str]]:
+        """Names and kinds of the roles, in the order of the document."""
+
+    def scopes(self, question: str, subject: int) -> list[tuple[int, str]]:
+        """The places of the roles that `subject` can do that to, each with the widest scope."""
+
+    def findings(self, question: str, subject: int, other: int) -> list[RadiusFinding]:
+        """The ways in which one role can do that to another, the widest first."""
+
+    def numbers(self, identities: Iterable[tuple[str, str, Mapping[str, str]]]) -> RadiusNumbers:
+        """The answers in numbers for a fleet of identities, each as kind, id and attributes."""

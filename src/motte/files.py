@@ -24,10 +24,13 @@ __all__ = [
     "sync_folder",
     "try_lock",
     "write_private",
+    "write_text",
 ]
 
 PRIVATE_FILE = 0o600
 """Mode of every file with a key, a policy or evidence: the owner alone."""
+PUBLIC_FILE = 0o644
+"""Mode of a report that somebody asked for."""
 PRIVATE_FOLDER = 0o700
 """Mode of every folder with such files."""
 OTHERS = 0o077
@@ -79,6 +82,11 @@ def write_private(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that is made for others to read, whole or not at all."""
+    write_private(path, text.encode(), mode=PUBLIC_FILE)
 
 
 def sync_folder(path: Path) -> None:

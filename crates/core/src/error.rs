@@ -1,6 +1,7 @@
 //! The one place that turns a Rust error into a Python exception.
 
 use motte_policy::identity::{IdentityError, ValueError};
+use motte_policy::radius::{QuestionError, RadiusError};
 use motte_policy::{ActionError, TopicError};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -32,6 +33,8 @@ pub(crate) enum Error {
     Action(ActionError),
     Fleet(ValueError),
     Identity(IdentityError),
+    Question(QuestionError),
+    Radius(RadiusError),
     Serve(motte_server::ServeError),
     Snapshot(motte_policy::SnapshotError),
     Syntax(Syntax),
@@ -45,6 +48,8 @@ impl From<Error> for PyErr {
             Error::Action(error) => PyValueError::new_err(error.to_string()),
             Error::Fleet(error) => PyValueError::new_err(format!("bad fleet name: {error}")),
             Error::Identity(error) => PyValueError::new_err(error.to_string()),
+            Error::Question(error) => PyValueError::new_err(error.to_string()),
+            Error::Radius(error) => PyValueError::new_err(error.to_string()),
             Error::Topic(error) => PyValueError::new_err(error.to_string()),
             Error::Value(error) => PyValueError::new_err(error.to_string()),
             Error::Serve(error) => with_attributes::<ServeError>(error.message().to_owned(), |exception| {
@@ -96,6 +101,8 @@ macro_rules! from {
 from!(
     Action(ActionError),
     Identity(IdentityError),
+    Question(QuestionError),
+    Radius(RadiusError),
     Serve(motte_server::ServeError),
     Snapshot(motte_policy::SnapshotError),
     Syntax(Syntax),

@@ -12,6 +12,7 @@
 
 mod error;
 mod policy;
+mod radius;
 mod serve;
 mod toml;
 
@@ -32,6 +33,8 @@ mod _core {
         Decision, Snapshot, check_fleet, check_identity_value, check_topic_filter, check_topic_name,
         default_limits, filter_contains, filter_intersection, filter_matches, format_spiffe, parse_spiffe,
     };
+    #[pymodule_export]
+    use crate::radius::{Radius, RadiusFinding, RadiusHop, RadiusNumbers};
     #[pymodule_export]
     use crate::serve::serve;
     #[pymodule_export]

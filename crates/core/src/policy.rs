@@ -105,7 +105,7 @@ fn limits_of<'py>(py: Python<'py>, limits: &RoleLimits) -> PyResult<Bound<'py, P
     Ok(dict)
 }
 
-fn identity_of(
+pub(crate) fn identity_of(
     kind: &str,
     identifier: &str,
     attributes: BTreeMap<String, String>,

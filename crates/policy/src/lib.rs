@@ -26,6 +26,7 @@ pub mod filter;
 pub mod identity;
 mod limits;
 mod pattern;
+pub mod radius;
 mod rights;
 pub mod snapshot;
 

@@ -18,10 +18,14 @@ pub struct Pattern {
     tail: bool,
 }
 
+/// One level of a pattern.
 #[derive(Clone, Debug)]
-enum PatternLevel {
+pub(crate) enum PatternLevel {
+    /// `+`
     Any,
+    /// This text and nothing else; may be empty.
     Literal(Box<str>),
+    /// What the identity has under this name.
     Variable(Box<str>),
 }
 
@@ -38,6 +42,16 @@ impl Pattern {
             PatternLevel::Variable(name) => Some(&**name),
             PatternLevel::Any | PatternLevel::Literal(_) => None,
         })
+    }
+
+    /// Its levels in the normal form of filters: `#` alone stands behind one level at least.
+    pub(crate) fn levels(&self) -> &[PatternLevel] {
+        &self.levels
+    }
+
+    /// Whether any number of further levels may follow.
+    pub(crate) fn tail(&self) -> bool {
+        self.tail
     }
 
     /// The filter this pattern is for `identity`; none if a placeholder has no value there.
@@ -90,6 +104,13 @@ impl FromStr for Pattern {
                 "+" => levels.push(PatternLevel::Any),
                 other if other.contains(['{', '}']) => levels.push(placeholder(other)?),
                 literal => levels.push(PatternLevel::Literal(literal.into())),
+            }
+        }
+        if tail {
+            match levels.as_slice() {
+                [] => levels.push(PatternLevel::Any),
+                [PatternLevel::Literal(first)] if first.is_empty() => levels.push(PatternLevel::Any),
+                _ => {}
             }
         }
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The compiled policy: one document, taken over whole or not at all.
 
-mod format;
-mod role;
+pub(crate) mod format;
+pub(crate) mod role;
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from motte.cli import policy_radius
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError, PolicyError
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     help="Check policy.toml, put it in force, ask who may do what.",
     no_args_is_help=True,
 )
+
+app.command("radius")(policy_radius.radius)
+app.command("diff")(policy_radius.diff)
 
 
 class _Action(StrEnum):
@@ -151,13 +155,14 @@ def explain(  # noqa: PLR0913 (one parameter for each option)
 ) -> int:
     """Say whether an identity may do something, by which rule, and what would change that."""
     run = invocation(context, directory, as_json)
+    from motte.cli.attributes import parse_attributes
     from motte.cli.policy_rendering import explained_json, show_explained
     from motte.cli.render import print_json
     from motte.plane.explaining import explain_here, find_asker
     from motte.policy.model import Action
     from motte.policy.questions import Question
 
-    attributes = _attributes(attribute or [])
+    attributes = parse_attributes(attribute or [])
     with run.open() as plane:
         asker = find_asker(plane, identity, attributes, service=service)
         question = Question(asker, Action(action.value), topic, qos, retain)
@@ -175,18 +180,6 @@ def example() -> None:
     from motte.policy import default_policy_text
 
     typer.echo(default_policy_text(), nl=False)
-
-
-def _attributes(given: list[str]) -> dict[str, str]:
-    attributes: dict[str, str] = {}
-    for text in given:
-        key, separator, value = text.partition("=")
-        if not (separator and key and value) or key in attributes:
-            raise typer.BadParameter(
-                f"{text!r}: write key=value, each key once, for example --attribute group=toaster"
-            )
-        attributes[key] = value
-    return attributes
 
 
 def _option(run: Invocation) -> str:

@@ -43,6 +43,8 @@ __all__ = [
 EXPIRED_SERIAL_KEPT: Final = timedelta(days=1)
 """How long the serial of a revoked certificate stays in snapshots after it has expired: expiry
 refuses it by then, and a day covers any difference between two clocks."""
+ROWS_AT_ONCE: Final = 10_000
+"""Rows fetched together when all are read: a few MB, and the overhead of a fetch does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,14 @@ class Registry:
                 _record(row, certificates.get(row.id, []), self._path)
                 for row in session.scalars(query)
             ]
+
+    def members(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Kind, id and attributes of every identity that is not revoked, a row at a time."""
+        columns = (IdentityRow.kind, IdentityRow.id, IdentityRow.attributes)
+        query = select(*columns).where(IdentityRow.status != Status.REVOKED.value)
+        with self._read() as session:
+            rows = session.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
+            yield from ((kind, identifier, attributes) for kind, identifier, attributes in rows)
 
     def add(self, identity: Identity, certificate: CertificateRecord, *, why: str) -> None:
         """Enrols an identity with its first certificate."""

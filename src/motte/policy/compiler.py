@@ -19,7 +19,7 @@ from motte.policy.model import Denial, Exceptions, Policy, PublishGrant, Role, S
 from motte.policy.vectors import vectors
 from motte.text import printable
 
-__all__ = ["CompiledPolicy", "compile_file", "compile_policy", "encode"]
+__all__ = ["CompiledPolicy", "compile_file", "compile_policy", "encode", "role_document"]
 
 FORMAT: Final = 1
 """The snapshot format that this version writes."""
@@ -56,7 +56,7 @@ def compile_policy(
         "generation": generation,
         "fleet": fleet,
         "policy_file": printable(policy.file, limit=FILE_NAME_CHARACTERS),
-        "roles": [_role(role) for role in policy.roles],
+        "roles": [role_document(role) for role in policy.roles],
         "exceptions": exceptions.as_json(),
         "vectors": _vectors(policy),
     }
@@ -77,7 +77,8 @@ def encode(document: dict[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _role(role: Role) -> dict[str, Any]:
+def role_document(role: Role) -> dict[str, Any]:
+    """A role as a snapshot holds it."""
     match = role.match
     return {
         "name": role.name,

@@ -15,6 +15,7 @@ from motte.policy.model import (
     Match,
     Pattern,
     PublishGrant,
+    Relay,
     SubscribeGrant,
 )
 from motte.policy.patterns import PatternReader, Use
@@ -32,6 +33,8 @@ DENY: Final = Use("deny", grants=False)
 _PUBLISH_KEYS: Final = ("topic", "qos", "retain", "will")
 _SUBSCRIBE_KEYS: Final = ("topic", "qos")
 _DENY_KEYS: Final = ("topic", "actions")
+_RELAY_KEYS: Final = ("from", "to")
+_RELAY_EXAMPLE: Final = 'write `relays = [{ from = "home/+/telemetry", to = "home/+/command" }]`'
 _DENIABLE: Final = (Action.PUBLISH, Action.SUBSCRIBE)
 
 _Rule = TypeVar("_Rule", PublishGrant, SubscribeGrant, Denial)
@@ -56,6 +59,43 @@ class RuleReader:
     def deny(self, entry: Entry) -> tuple[Denial, ...]:
         """What stays refused."""
         return self._rules(entry, DENY, self._denial)
+
+    def relays(self, entry: Entry) -> tuple[Relay, ...]:
+        """What the service passes on."""
+        if not self._reader.expect(entry, Shape.LIST, _RELAY_EXAMPLE):
+            return ()
+        if len(entry.node.items) > MAXIMUM_RULES_PER_LIST:
+            self._problems.error(
+                "too-large",
+                entry.node.items[MAXIMUM_RULES_PER_LIST].place,
+                f"`relays` has {len(entry.node.items)} entries, {MAXIMUM_RULES_PER_LIST} is the "
+                "most of one role",
+                "use wildcards, or split the role in two with the same match",
+            )
+            return ()
+        return tuple(relay for node in entry.node.items if (relay := self._relay(node)) is not None)
+
+    def _relay(self, node: Node) -> Relay | None:
+        if not self._reader.expect_node(node, Shape.TABLE, "a relay", _RELAY_EXAMPLE):
+            return None
+        found: dict[str, Pattern] = {}
+        for entry in node.entries:
+            if entry.name not in _RELAY_KEYS:
+                self._reader.unknown(entry, _RELAY_KEYS, "a relay")
+            elif self._reader.text(entry) is not None:
+                use = SUBSCRIBE if entry.name == "from" else PUBLISH
+                pattern = self._pattern(entry.node, use)
+                if pattern is None:
+                    return None
+                found[entry.name] = pattern
+        for name in _RELAY_KEYS:
+            if name not in {entry.name for entry in node.entries}:
+                self._problems.error(
+                    "missing-key", node.place, f"this relay has no `{name}`", _RELAY_EXAMPLE
+                )
+        if len(found) < len(_RELAY_KEYS):
+            return None
+        return Relay(found["from"], found["to"], node.place)
 
     def _rules(
         self, entry: Entry, use: Use, read: Callable[[Node], _Rule | None]

@@ -23,7 +23,7 @@ from motte.policy.diagnostics import (
 from motte.policy.document import Entry, Node, Reader, Shape, document_of
 from motte.policy.grants import RuleReader
 from motte.policy.limits import read_limits
-from motte.policy.model import Kind, Match, Policy, Role
+from motte.policy.model import Kind, Match, Policy, Relay, Role
 from motte.policy.patterns import (
     KNOWN_ATTRIBUTES,
     MAXIMUM_ATTRIBUTES,
@@ -46,7 +46,7 @@ MAXIMUM_RULES: Final = 4096
 refused test question about each."""
 
 _ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ROLE_KEYS: Final = ("match", "publish", "subscribe", "deny", "wildcards", "limits")
+_ROLE_KEYS: Final = ("match", "publish", "subscribe", "deny", "wildcards", "limits", "relays")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +188,28 @@ class _PolicyReader:
         wildcards = self._wildcards(keys.get("wildcards"), match)
         kind = match.kind if match else None
         limits = read_limits(self._reader, keys["limits"], kind) if "limits" in keys else {}
+        relays = self._relays(keys["relays"], match, rules) if "relays" in keys else ()
         return Role(
-            entry.name, entry.place, match or nobody, publish, subscribe, deny, wildcards, limits
+            entry.name,
+            entry.place,
+            match or nobody,
+            publish,
+            subscribe,
+            deny,
+            wildcards,
+            limits,
+            relays,
         )
+
+    def _relays(self, entry: Entry, match: Match | None, rules: RuleReader) -> tuple[Relay, ...]:
+        if match and match.kind is Kind.DEVICE:
+            self._problems.error(
+                "device-relays", entry.place,
+                "a device is not a relay: `relays` say what a service passes on",
+                'remove it, or put it into the role of a service, `match = { service = "…" }`',
+            )  # fmt: skip
+            return ()
+        return rules.relays(entry)
 
     def _keys(self, entry: Entry) -> dict[str, Entry]:
         keys: dict[str, Entry] = {}

@@ -24,6 +24,7 @@ __all__ = [
     "Pattern",
     "Policy",
     "PublishGrant",
+    "Relay",
     "Role",
     "Rule",
     "SubscribeGrant",
@@ -139,6 +140,18 @@ class Denial:
     actions: tuple[Action, ...] = (Action.PUBLISH, Action.SUBSCRIBE)
 
 
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A service that reads ``source`` may write ``target`` because of what it read.
+
+    It grants nothing: the broker never looks at it. The analysis follows it.
+    """
+
+    source: Pattern
+    target: Pattern
+    place: Location
+
+
 Grant: TypeAlias = PublishGrant | SubscribeGrant
 """A rule that gives a right."""
 Rule: TypeAlias = PublishGrant | SubscribeGrant | Denial
@@ -158,6 +171,7 @@ class Role:
     wildcards: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     """The limits that the role states, by their name in the snapshot; the rest have defaults."""
+    relays: tuple[Relay, ...] = ()
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -29,56 +29,56 @@ pub(super) struct Document {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RoleEntry {
-    pub(super) name: String,
-    pub(super) line: u32,
+pub(crate) struct RoleEntry {
+    pub(crate) name: String,
+    pub(crate) line: u32,
     #[serde(rename = "match")]
-    pub(super) matcher: MatchEntry,
-    pub(super) publish: Vec<PublishEntry>,
-    pub(super) subscribe: Vec<SubscribeEntry>,
-    pub(super) deny: Vec<DenyEntry>,
-    pub(super) wildcards: bool,
-    pub(super) limits: LimitsEntry,
+    pub(crate) matcher: MatchEntry,
+    pub(crate) publish: Vec<PublishEntry>,
+    pub(crate) subscribe: Vec<SubscribeEntry>,
+    pub(crate) deny: Vec<DenyEntry>,
+    pub(crate) wildcards: bool,
+    pub(crate) limits: LimitsEntry,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct MatchEntry {
-    pub(super) kind: Kind,
-    pub(super) id: Option<String>,
+pub(crate) struct MatchEntry {
+    pub(crate) kind: Kind,
+    pub(crate) id: Option<String>,
     #[serde(deserialize_with = "unique")]
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PublishEntry {
-    pub(super) topic: String,
-    pub(super) qos: u8,
-    pub(super) retain: bool,
-    pub(super) will: bool,
-    pub(super) line: u32,
+pub(crate) struct PublishEntry {
+    pub(crate) topic: String,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) will: bool,
+    pub(crate) line: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SubscribeEntry {
-    pub(super) topic: String,
-    pub(super) qos: u8,
-    pub(super) line: u32,
+pub(crate) struct SubscribeEntry {
+    pub(crate) topic: String,
+    pub(crate) qos: u8,
+    pub(crate) line: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DenyEntry {
-    pub(super) topic: String,
-    pub(super) actions: Vec<DenyAction>,
-    pub(super) line: u32,
+pub(crate) struct DenyEntry {
+    pub(crate) topic: String,
+    pub(crate) actions: Vec<DenyAction>,
+    pub(crate) line: u32,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum DenyAction {
+pub(crate) enum DenyAction {
     Publish,
     Subscribe,
 }
@@ -86,25 +86,25 @@ pub(super) enum DenyAction {
 /// A bound that is left out has the default of the kind the role matches.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LimitsEntry {
-    pub(super) messages_per_second: Option<u32>,
-    pub(super) message_burst: Option<u32>,
-    pub(super) bytes_per_second: Option<u64>,
-    pub(super) byte_burst: Option<u64>,
-    pub(super) payload: Option<u32>,
-    pub(super) packet: Option<u32>,
-    pub(super) inflight: Option<u16>,
-    pub(super) queue_messages: Option<u32>,
-    pub(super) queue_bytes: Option<u64>,
-    pub(super) subscriptions: Option<u32>,
-    pub(super) retained_messages: Option<u32>,
-    pub(super) retained_bytes: Option<u64>,
-    pub(super) session_expiry: Option<u32>,
-    pub(super) connections: Option<u16>,
-    pub(super) keep_alive: Option<u16>,
-    pub(super) topic_aliases: Option<u16>,
-    pub(super) sessions: Option<u16>,
-    pub(super) message_expiry: Option<u32>,
+pub(crate) struct LimitsEntry {
+    pub(crate) messages_per_second: Option<u32>,
+    pub(crate) message_burst: Option<u32>,
+    pub(crate) bytes_per_second: Option<u64>,
+    pub(crate) byte_burst: Option<u64>,
+    pub(crate) payload: Option<u32>,
+    pub(crate) packet: Option<u32>,
+    pub(crate) inflight: Option<u16>,
+    pub(crate) queue_messages: Option<u32>,
+    pub(crate) queue_bytes: Option<u64>,
+    pub(crate) subscriptions: Option<u32>,
+    pub(crate) retained_messages: Option<u32>,
+    pub(crate) retained_bytes: Option<u64>,
+    pub(crate) session_expiry: Option<u32>,
+    pub(crate) connections: Option<u16>,
+    pub(crate) keep_alive: Option<u16>,
+    pub(crate) topic_aliases: Option<u16>,
+    pub(crate) sessions: Option<u16>,
+    pub(crate) message_expiry: Option<u32>,
 }
 
 #[derive(Deserialize)]

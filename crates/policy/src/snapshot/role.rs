@@ -11,45 +11,49 @@ use crate::limits::{PACKET_MAXIMUM, PACKET_OVERHEAD, RoleLimits};
 use crate::pattern::{Pattern, PatternError};
 use crate::rights::{Denial, PublishGrant, QOS_MAXIMUM, Rights, SubscribeGrant};
 
-pub(super) struct Role {
-    pub(super) name: Arc<str>,
-    matcher: Matcher,
-    publish: Vec<PublishRule>,
-    subscribe: Vec<SubscribeRule>,
-    deny: Vec<DenyRule>,
+pub(crate) struct Role {
+    pub(crate) name: Arc<str>,
+    pub(crate) matcher: Matcher,
+    pub(crate) publish: Vec<PublishRule>,
+    pub(crate) subscribe: Vec<SubscribeRule>,
+    pub(crate) deny: Vec<DenyRule>,
     wildcards: bool,
     limits: RoleLimits,
 }
 
-struct Matcher {
-    kind: Kind,
-    id: Option<String>,
-    attributes: BTreeMap<String, String>,
+/// Whom a role is for.
+pub(crate) struct Matcher {
+    pub(crate) kind: Kind,
+    pub(crate) id: Option<String>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
-struct PublishRule {
-    pattern: Pattern,
+/// A grant to publish.
+pub(crate) struct PublishRule {
+    pub(crate) pattern: Pattern,
     qos: u8,
-    retain: bool,
-    will: bool,
-    rule: RuleReference,
+    pub(crate) retain: bool,
+    pub(crate) will: bool,
+    pub(crate) rule: RuleReference,
 }
 
-struct SubscribeRule {
-    pattern: Pattern,
+/// A grant to subscribe.
+pub(crate) struct SubscribeRule {
+    pub(crate) pattern: Pattern,
     qos: u8,
-    rule: RuleReference,
+    pub(crate) rule: RuleReference,
 }
 
-struct DenyRule {
-    pattern: Pattern,
-    publish: bool,
-    subscribe: bool,
-    rule: RuleReference,
+/// A denial.
+pub(crate) struct DenyRule {
+    pub(crate) pattern: Pattern,
+    pub(crate) publish: bool,
+    pub(crate) subscribe: bool,
+    pub(crate) rule: RuleReference,
 }
 
 impl Role {
-    pub(super) fn matches(&self, identity: &Identity) -> bool {
+    pub(crate) fn matches(&self, identity: &Identity) -> bool {
         let matcher = &self.matcher;
         matcher.kind == identity.kind
             && matcher.id.as_ref().is_none_or(|id| *id == identity.id)
@@ -60,7 +64,7 @@ impl Role {
     }
 
     /// Adds this role, bound to `identity`, to its rights.
-    pub(super) fn bind(&self, identity: &Identity, rights: &mut Rights) {
+    pub(crate) fn bind(&self, identity: &Identity, rights: &mut Rights) {
         rights.limits = if rights.roles.is_empty() {
             self.limits.clone()
         } else {
@@ -98,7 +102,7 @@ impl Role {
         }
     }
 
-    pub(super) fn read(entry: &RoleEntry, policy_file: &str) -> Result<Self, RoleError> {
+    pub(crate) fn read(entry: &RoleEntry, policy_file: &str) -> Result<Self, RoleError> {
         check_value(&entry.name).map_err(RoleError::Name)?;
         let name: Arc<str> = entry.name.as_str().into();
         let matcher = read_matcher(&entry.matcher)?;
