@@ -24,7 +24,8 @@ use crate::topics::subscriptions::{Subscriber, Subscriptions};
 /// The state that outlives connections.
 #[derive(Debug)]
 pub(crate) struct Engine<S> {
-    sessions: Vec<Option<Session>>,
+    /// Boxed: a list that grows by doubling leaves half of itself empty.
+    sessions: Vec<Option<Box<Session>>>,
     free: Vec<SessionId>,
     names: HashMap<SessionName, SessionId>,
     by_identity: HashMap<String, BTreeSet<SessionId>>,
@@ -64,11 +65,11 @@ impl<S: Store> Engine<S> {
     }
 
     pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id.0 as usize)?.as_ref()
+        self.sessions.get(id.0 as usize)?.as_deref()
     }
 
     pub(crate) fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(id.0 as usize)?.as_mut()
+        self.sessions.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
     pub(crate) fn find(&self, name: &SessionName) -> Option<SessionId> {
@@ -150,7 +151,7 @@ impl<S: Store> Engine<S> {
             SessionId(u32::try_from(self.sessions.len() - 1).unwrap_or(u32::MAX))
         });
         if let Some(slot) = self.sessions.get_mut(id.0 as usize) {
-            *slot = Some(session);
+            *slot = Some(Box::new(session));
         }
         self.names.insert(name.clone(), id);
         self.by_identity

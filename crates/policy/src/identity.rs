@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Characters of an id, an attribute key or an attribute value. Serial numbers, MAC addresses,
 /// UUIDs and host labels fit; a topic of sixteen bound levels still fits the codec's bound.
@@ -77,9 +78,10 @@ impl FromStr for Kind {
 }
 
 /// A validated identity. Its fields are read through [`IdentityFields`]; nobody can set them, so
-/// each value of this type has passed [`Identity::new`].
+/// each value of this type has passed [`Identity::new`]. Clones share the parts: connection, session and
+/// rights of an identity each know it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity(IdentityFields);
+pub struct Identity(Arc<IdentityFields>);
 
 /// The parts of an [`Identity`], for reading.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,7 +123,7 @@ impl Identity {
                 problem,
             })?;
         }
-        Ok(Self(IdentityFields { kind, id, attributes }))
+        Ok(Self(Arc::new(IdentityFields { kind, id, attributes })))
     }
 
     /// Reads a SPIFFE id of the fleet, `spiffe://<fleet>/<key>/<value>/…/device/<id>` or

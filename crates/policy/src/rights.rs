@@ -115,6 +115,15 @@ impl Rights {
         }
     }
 
+    /// Gives back what the lists have room for: rights are held for each connection.
+    pub(crate) fn shrink(&mut self) {
+        self.roles.shrink_to_fit();
+        self.publish.shrink_to_fit();
+        self.publish_denials.shrink_to_fit();
+        self.subscribe.shrink_to_fit();
+        self.subscribe_denials.shrink_to_fit();
+    }
+
     /// The generation of the snapshot that they were bound under; 0 for [`Rights::none`].
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -90,6 +90,7 @@ impl Snapshot {
         for role in self.roles.iter().filter(|role| role.matches(identity)) {
             role.bind(identity, &mut rights);
         }
+        rights.shrink();
         rights
     }
 }

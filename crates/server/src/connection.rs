@@ -9,10 +9,10 @@
 mod handshake;
 mod relay;
 mod scratch;
+mod secure;
 mod socket;
 mod traffic;
 
-use std::io::BufRead;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,6 @@ use bytes::BytesMut;
 use motte_broker::ConnectionId;
 use motte_guard::{Denial, Layer};
 use motte_mqtt::ReasonCode;
-use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -35,7 +34,8 @@ use crate::wake::Slot;
 
 pub(crate) use relay::Relay;
 use scratch::{Scratch, with_scratch};
-use socket::{Flushed, Received, flush, receive};
+use secure::Secure;
+use socket::{Flushed, Received, receive};
 
 /// Steps of one task before it lets the other tasks of its thread run.
 const STEPS_PER_POLL: usize = 8;
@@ -82,7 +82,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct Connection {
     around: Surroundings,
     stream: Arc<TcpStream>,
-    tls: ServerConnection,
+    secure: Secure,
     slot: Arc<Slot>,
     admission: Admission,
     peer: SocketAddr,
@@ -115,9 +115,7 @@ impl Connection {
         peer: SocketAddr,
         accepted_at: Duration,
     ) -> Result<Self, rustls::Error> {
-        let mut tls = ServerConnection::new(around.tls.config.clone())?;
-        // Batches are bounded where they are taken from the broker.
-        tls.set_buffer_limit(None);
+        let secure = Secure::new(around.tls.config.clone())?;
         let stream = Arc::new(stream);
         let slot = Arc::new(Slot::new(around.thread, peer, stream.clone()));
         let deadline = around
@@ -127,7 +125,7 @@ impl Connection {
         Ok(Self {
             around,
             stream,
-            tls,
+            secure,
             slot,
             admission,
             peer,
@@ -144,6 +142,13 @@ impl Connection {
     }
 
     fn run(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        let poll = self.step(context, scratch);
+        // The thread's buffer goes to the next task.
+        self.secure.stash(&mut scratch.sealed);
+        poll
+    }
+
+    fn step(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         for _ in 0..STEPS_PER_POLL {
             if self.slot.is_killed() {
                 return Poll::Ready(());
@@ -151,7 +156,7 @@ impl Connection {
             let step = match self.phase {
                 Phase::Handshake => self.shake(context, scratch),
                 Phase::Open(id) => self.exchange(id, context, scratch),
-                Phase::Closing => Ok(self.close(context)),
+                Phase::Closing => Ok(self.close(context, scratch)),
                 Phase::Lingering => Ok(self.linger(context, scratch)),
             };
             match step {
@@ -168,38 +173,17 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Decrypts what came and appends it to `input`.
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), rustls::Error> {
-        while !bytes.is_empty() {
-            match self.tls.read_tls(&mut bytes) {
-                // After the peer's close_notify nothing counts.
-                Ok(0) => break,
-                Ok(_) => {}
-                // Not reached: plaintext is taken below, and larger messages are refused there.
-                Err(error) => return Err(rustls::Error::General(error.to_string())),
-            }
-            let state = self.tls.process_new_packets()?;
-            let mut left = state.plaintext_bytes_to_read();
-            if left > 0 {
-                // What is still encrypted will come to no more than its own length.
-                self.input.reserve(left + bytes.len());
-                self.input_is_fresh = true;
-            }
-            while left > 0 {
-                let mut reader = self.tls.reader();
-                let Ok(plaintext) = reader.fill_buf() else { break };
-                let count = plaintext.len();
-                self.input.extend_from_slice(plaintext);
-                reader.consume(count);
-                left = left.saturating_sub(count.max(1));
-            }
-            self.ended |= state.peer_has_closed();
-        }
+    /// Decrypts the `count` bytes that came into the thread's buffer and appends them to `input`.
+    fn feed(&mut self, count: usize, scratch: &mut Scratch) -> Result<(), rustls::Error> {
+        let bytes = scratch.chunk.get_mut(..count).unwrap_or_default();
+        let fed = self.secure.feed(bytes, &mut self.input, &mut scratch.sealed)?;
+        self.input_is_fresh |= fed.plaintext;
+        self.ended |= fed.ended;
         Ok(())
     }
 
-    fn flush(&mut self, context: &mut Context<'_>) -> Flushed {
-        flush(&mut self.tls, &self.stream, context)
+    fn flush(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Flushed {
+        self.secure.flush(&mut scratch.sealed, &self.stream, context)
     }
 
     fn receive(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Received {
@@ -207,15 +191,15 @@ impl Connection {
     }
 
     /// Says goodbye to TLS and waits for that to be written.
-    fn begin_close(&mut self) -> Step {
-        self.tls.send_close_notify();
+    fn begin_close(&mut self, scratch: &mut Scratch) -> Step {
+        self.secure.say_goodbye(&mut scratch.sealed);
         self.phase = Phase::Closing;
         self.deadline = Some(Instant::now() + CLOSE_DEADLINE);
         Step::Progress
     }
 
-    fn close(&mut self, context: &mut Context<'_>) -> Step {
-        match self.flush(context) {
+    fn close(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Step {
+        match self.flush(context, scratch) {
             Flushed::All => {
                 let _ = SockRef::from(&*self.stream).shutdown(Shutdown::Write);
                 self.sign_off();

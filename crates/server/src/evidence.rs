@@ -21,10 +21,11 @@ use motte_guard::evidence::Record;
 use serde::Serialize;
 
 use crate::error::{ServeError, ServeErrorKind};
+use crate::wake::lock;
 
 pub(crate) use follow::Follower;
 pub use segments::Retention;
-use writer::Writer;
+use writer::{BATCH, Writer};
 
 /// Records that may wait for the disk. A policy change may end every connection at once, with two
 /// records for each of 65,536; a record has about 300 bytes, so this is about 45 MB at the worst.
@@ -35,7 +36,8 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the thread is asked for.
 enum Request {
-    Records(Vec<Record>),
+    /// Records were gathered: the first, or enough to be written.
+    Look,
     /// Make everything before this safe, then say so.
     Flush(SyncSender<()>),
     /// The same, and end.
@@ -59,6 +61,9 @@ pub(crate) struct EvidenceStatus {
 #[derive(Debug)]
 struct Shared {
     waiting_maximum: usize,
+    /// What was handed over and the thread has not taken. It is told of the first record and of enough
+    /// of them, not of each, which would wake it each time.
+    gathered: Mutex<Vec<Record>>,
     waiting: AtomicUsize,
     lost: AtomicU64,
     failing: AtomicBool,
@@ -70,12 +75,22 @@ impl Shared {
     fn new(waiting_maximum: usize) -> Arc<Self> {
         Arc::new(Self {
             waiting_maximum,
+            gathered: Mutex::new(Vec::new()),
             waiting: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             seq: AtomicU64::new(0),
             followers: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Lets records wait for the thread. Says whether it has to be told.
+    fn gather(&self, mut records: Vec<Record>) -> bool {
+        let mut gathered = lock(&self.gathered);
+        let before = gathered.len();
+        gathered.append(&mut records);
+        let now = gathered.len();
+        before < now && (before == 0 || before < BATCH && now >= BATCH)
     }
 }
 
@@ -103,9 +118,9 @@ impl EvidenceSender {
                 .lost
                 .fetch_add((wanted - room) as u64, Ordering::SeqCst);
         }
-        if !records.is_empty() {
+        if self.shared.gather(records) {
             // An error means that the log is closed: the process is about to end.
-            let _ = self.requests.send(Request::Records(records));
+            let _ = self.requests.send(Request::Look);
         }
     }
 

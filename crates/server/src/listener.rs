@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::connection::{Connection, Surroundings, Task};
 use crate::error::{ServeError, ServeErrorKind};
-use crate::gate::{Admission, Gate};
+use crate::gate::Gate;
 use crate::log;
 
 /// Connections that the kernel keeps while the acceptor is busy: a fleet that comes back after a power
@@ -78,7 +79,7 @@ pub(crate) struct Worker {
 
 /// Accepts connections for ever and hands them round. To be run on the first worker's thread.
 pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, workers: Vec<Worker>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match watch(listener) {
         Ok(listener) => listener,
         Err(error) => return log::error(format_args!("cannot wait for connections: {error}")),
     };
@@ -86,7 +87,7 @@ pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, workers: Vec<
     let mut complaint = Complaint::default();
     loop {
         for _ in 0..ACCEPTED_AT_ONCE {
-            match listener.accept().await {
+            match accept_one(&listener).await {
                 Ok((stream, peer)) => {
                     if let Some(worker) = workers.get(next) {
                         hand_over(worker, &gate, stream, peer);
@@ -101,6 +102,26 @@ pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>, workers: Vec<
             }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Not tokio's own listener: it would enter each connection into the event queue of this thread, for
+/// another thread to take it out again.
+#[expect(
+    unsafe_code,
+    reason = "the safe constructor takes descriptors that nobody owns"
+)]
+fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a listener owns one open descriptor for as long as it lives.
+    unsafe { AsyncFd::register(listener) }.map_err(Into::into)
+}
+
+async fn accept_one(listener: &AsyncFd<TcpListener>) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    loop {
+        let mut readiness = listener.readable().await?;
+        if let Ok(accepted) = readiness.try_io(|listener| listener.get_ref().accept()) {
+            return accepted;
+        }
     }
 }
 
@@ -129,7 +150,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-fn hand_over(worker: &Worker, gate: &Arc<Gate>, stream: TcpStream, peer: SocketAddr) {
+fn hand_over(worker: &Worker, gate: &Arc<Gate>, stream: std::net::TcpStream, peer: SocketAddr) {
     let Some(admission) = gate.admit(peer) else {
         // A reset costs neither side any memory, where a close in good order would.
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -137,29 +158,17 @@ fn hand_over(worker: &Worker, gate: &Arc<Gate>, stream: TcpStream, peer: SocketA
     };
     let around = worker.around.clone();
     let accepted_at = around.engine.clock.now().monotonic;
-    if around.thread == 0 {
-        worker
-            .runtime
-            .spawn(serve(around, stream, admission, peer, accepted_at));
-    } else if let Ok(stream) = stream.into_std() {
-        // The other thread has an event queue of its own.
-        worker.runtime.spawn(async move {
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                serve(around, stream, admission, peer, accepted_at).await;
-            }
-        });
-    }
-}
-
-async fn serve(
-    around: Surroundings,
-    stream: TcpStream,
-    admission: Admission,
-    peer: SocketAddr,
-    accepted_at: Duration,
-) {
-    match Connection::new(around, stream, admission, peer, accepted_at) {
-        Ok(connection) => Task::new(connection).await,
+    // The stream is entered into the event queue of the thread that will serve it.
+    let _context = worker.runtime.enter();
+    let stream = stream
+        .set_nonblocking(true)
+        .and_then(|()| TcpStream::from_std(stream));
+    let connection = match stream {
+        Ok(stream) => Connection::new(around, stream, admission, peer, accepted_at),
+        Err(error) => return log::error(format_args!("cannot wait for a connection: {error}")),
+    };
+    match connection {
+        Ok(connection) => drop(worker.runtime.spawn(Task::new(connection))),
         Err(error) => log::error(format_args!("cannot begin a TLS session: {error}")),
     }
 }

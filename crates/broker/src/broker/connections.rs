@@ -10,7 +10,8 @@ const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 /// Open connections by their name.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    slots: Vec<Option<Connection>>,
+    /// Boxed: a list that grows by doubling leaves half of itself empty.
+    slots: Vec<Option<Box<Connection>>>,
     free: Vec<u64>,
     opened: u64,
 }
@@ -25,7 +26,7 @@ impl Connections {
         self.opened += 1;
         let id = ConnectionId(self.opened << INDEX_BITS | index);
         if let Some(slot) = self.slots.get_mut(place(id)) {
-            *slot = Some(make(id));
+            *slot = Some(Box::new(make(id)));
         }
         id
     }
@@ -33,14 +34,14 @@ impl Connections {
     pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
         self.slots
             .get(place(id))?
-            .as_ref()
+            .as_deref()
             .filter(|connection| connection.id == id)
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.slots
             .get_mut(place(id))?
-            .as_mut()
+            .as_deref_mut()
             .filter(|connection| connection.id == id)
     }
 
@@ -55,7 +56,7 @@ impl Connections {
 
     /// All open connections, in the order of their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(Box::as_ref)
     }
 
     pub(super) fn len(&self) -> usize {

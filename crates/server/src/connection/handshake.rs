@@ -15,33 +15,36 @@ use crate::tls::refusal;
 impl Connection {
     /// One step of the handshake.
     pub(super) fn shake(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Result<Step, Broken> {
-        if self.flush(context) == Flushed::Failed {
+        if self.flush(context, scratch) == Flushed::Failed {
             return Ok(Step::Done);
         }
         match self.receive(context, scratch) {
             Received::Bytes(count) => {
-                let bytes = scratch.chunk.get(..count).unwrap_or_default();
-                if let Err(error) = self.feed(bytes) {
+                if let Err(error) = self.feed(count, scratch) {
                     self.refuse(&refusal(&error));
                     self.admission.penalize();
-                    // The alert that says why is queued; it goes out like a last packet.
-                    return Ok(self.begin_close());
+                    // The alert that says why is sealed; it goes out like a last packet.
+                    return Ok(self.begin_close(scratch));
                 }
             }
             Received::Blocked => return Ok(Step::Idle),
             Received::Ended | Received::Failed => return Ok(Step::Done),
         }
-        if self.tls.is_handshaking() {
-            Ok(Step::Progress)
-        } else {
-            self.open()
+        if self.secure.is_handshaking() {
+            return Ok(Step::Progress);
         }
+        let step = self.open(scratch)?;
+        // The ticket goes out with CONNACK where CONNECT is there already, by itself otherwise.
+        if !self.input_is_fresh && self.flush(context, scratch) == Flushed::Failed {
+            return Ok(Step::Done);
+        }
+        Ok(step)
     }
 
     /// The handshake is done: the certificate is judged, whether it was shown now or comes out of a
     /// session ticket.
-    fn open(&mut self) -> Result<Step, Broken> {
-        let facts = match self.tls.peer_certificates().and_then(|chain| chain.first()) {
+    fn open(&mut self, scratch: &mut Scratch) -> Result<Step, Broken> {
+        let facts = match self.secure.peer_certificate() {
             Some(certificate) => certificate::facts(certificate, &self.around.tls.authorities),
             // Not reached: the handshake does not finish without one.
             None => Err(CertificateError::Malformed),
@@ -55,7 +58,7 @@ impl Connection {
                     reason: ReasonCode::NotAuthorized,
                     detail: error.to_string(),
                 });
-                return Ok(self.begin_close());
+                return Ok(self.begin_close(scratch));
             }
         };
         match self.around.engine.open(&facts, self.accepted_at, &self.slot)? {
@@ -69,7 +72,7 @@ impl Connection {
             // The broker has put it on record.
             Err(_) => {
                 self.admission.penalize();
-                Ok(self.begin_close())
+                Ok(self.begin_close(scratch))
             }
         }
     }

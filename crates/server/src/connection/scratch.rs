@@ -10,7 +10,7 @@ use crate::wake::Slot;
 /// Bytes read from a socket at once: one full TLS record. More would let one peer hold the broker for
 /// longer in each turn; less would cost system calls.
 const CHUNK: usize = 16 * 1024;
-/// Capacity above which the plaintext buffer is given back after use. A batch is 64 KiB and a packet.
+/// Capacity above which a buffer is given back after use. A batch is 64 KiB and a packet.
 const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// What a task needs while it runs and not while it waits.
@@ -19,6 +19,8 @@ pub(super) struct Scratch {
     pub(super) chunk: Box<[u8]>,
     /// Plaintext as it came from the broker; empty between turns.
     pub(super) output: BytesMut,
+    /// Ciphertext for the kernel; empty between tasks.
+    pub(super) sealed: Vec<u8>,
     /// Connections to be woken once the broker's lock is free.
     pub(super) wakes: Vec<Arc<Slot>>,
 }
@@ -27,6 +29,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
         chunk: vec![0; CHUNK].into_boxed_slice(),
         output: BytesMut::new(),
+        sealed: Vec::new(),
         wakes: Vec::new(),
     });
 }
@@ -39,6 +42,9 @@ pub(super) fn with_scratch<R>(action: impl FnOnce(&mut Scratch) -> R) -> R {
         if scratch.output.capacity() > KEPT_CAPACITY {
             scratch.output = BytesMut::new();
         }
+        // Empty unless a connection broke on the way.
+        scratch.sealed.clear();
+        scratch.sealed.shrink_to(KEPT_CAPACITY);
         result
     })
 }

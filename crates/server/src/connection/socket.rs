@@ -1,9 +1,8 @@
 //! Reading and writing a socket without waiting.
 
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::ErrorKind;
 use std::task::{Context, Poll};
 
-use rustls::ServerConnection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -62,17 +61,24 @@ pub(super) fn receive(stream: &TcpStream, context: &mut Context<'_>, chunk: &mut
     }
 }
 
-/// Hands the kernel as much ciphertext as it takes.
-pub(super) fn flush(tls: &mut ServerConnection, stream: &TcpStream, context: &mut Context<'_>) -> Flushed {
-    while tls.wants_write() {
+/// Hands the kernel what it takes of `bytes` from `sent` on, which is moved forward.
+pub(super) fn write_all(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    bytes: &[u8],
+    sent: &mut usize,
+) -> Flushed {
+    while let Some(rest) = bytes.get(*sent..)
+        && !rest.is_empty()
+    {
         match stream.poll_write_ready(context) {
             Poll::Pending => return Flushed::Blocked,
             Poll::Ready(Err(_)) => return Flushed::Failed,
             Poll::Ready(Ok(())) => {}
         }
-        match tls.write_tls(&mut Writer(stream)) {
+        match stream.try_write(rest) {
             Ok(0) => return Flushed::Failed,
-            Ok(_) => {}
+            Ok(count) => *sent += count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => return Flushed::Failed,
         }
@@ -80,31 +86,16 @@ pub(super) fn flush(tls: &mut ServerConnection, stream: &TcpStream, context: &mu
     Flushed::All
 }
 
-/// The same from a thread that will not be woken for this socket. Says whether the kernel has
-/// everything; whatever went wrong, the task will find out when it goes on.
-pub(super) fn flush_now(tls: &mut ServerConnection, stream: &TcpStream) -> bool {
-    while tls.wants_write() {
-        match tls.write_tls(&mut Writer(stream)) {
-            Ok(count) if count > 0 => {}
-            _ => return false,
+/// Hands the kernel what it takes at once, and returns how much that was.
+pub(super) fn write_now(stream: &TcpStream, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..)
+        && !rest.is_empty()
+    {
+        match stream.try_write(rest) {
+            Ok(count) if count > 0 => sent += count,
+            _ => break,
         }
     }
-    true
-}
-
-/// Writes what the socket takes at once, several records in one system call.
-struct Writer<'a>(&'a TcpStream);
-
-impl Write for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    sent
 }

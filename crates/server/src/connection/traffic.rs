@@ -1,13 +1,12 @@
 //! The steady state: bytes in, a turn with the broker, bytes out.
 
-use std::io::Write;
 use std::task::Context;
 use std::time::Instant;
 
 use bytes::BytesMut;
 use motte_broker::ConnectionId;
 
-use super::socket::{Flushed, Received, flush_now};
+use super::socket::{Flushed, Received};
 use super::{Connection, Phase, Scratch, Step};
 use crate::engine::Broken;
 use crate::tls::refusal;
@@ -21,9 +20,13 @@ impl Connection {
         scratch: &mut Scratch,
     ) -> Result<Step, Broken> {
         self.output_is_due |= self.slot.take_mark();
-        let Some(may_transmit) = self.hand_over(context) else {
-            return Ok(Step::Done);
-        };
+        let mut may_transmit = true;
+        if self.secure.has_unsent() {
+            match self.hand_over(context, scratch) {
+                Some(flushed) => may_transmit = flushed,
+                None => return Ok(Step::Done),
+            }
+        }
         let mut waits_for_input = false;
         let mut is_busy = false;
         // While the broker has not taken what is there, nothing more is read: the peer has to wait.
@@ -32,10 +35,9 @@ impl Connection {
                 Received::Bytes(count) => {
                     // There is more where this came from: others do better to help than to wait.
                     is_busy = count == scratch.chunk.len();
-                    let bytes = scratch.chunk.get(..count).unwrap_or_default();
-                    if let Err(error) = self.feed(bytes) {
+                    if let Err(error) = self.feed(count, scratch) {
                         self.refuse(&refusal(&error));
-                        return Ok(self.begin_close());
+                        return Ok(self.begin_close(scratch));
                     }
                 }
                 Received::Blocked => waits_for_input = true,
@@ -47,6 +49,10 @@ impl Connection {
             if self.input.is_empty() {
                 // A connection that waits holds no buffer.
                 self.input = BytesMut::new();
+            }
+            // An answer of TLS itself, such as new keys.
+            if !scratch.sealed.is_empty() && self.hand_over(context, scratch).is_none() {
+                return Ok(Step::Done);
             }
             // A full chunk may end inside a record: nothing to show for it yet, and more to read.
             return Ok(match (self.ended, waits_for_input) {
@@ -74,7 +80,12 @@ impl Connection {
         context: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Result<Step, Broken> {
-        let Scratch { output, wakes, .. } = scratch;
+        let Scratch {
+            output,
+            sealed,
+            wakes,
+            ..
+        } = scratch;
         output.clear();
         let input = self.input_is_fresh.then_some(&mut self.input);
         let turn =
@@ -85,13 +96,13 @@ impl Connection {
         self.input_is_fresh = turn.receive_again;
         // Without leave to transmit, what is due stays due.
         self.output_is_due = turn.transmit_again || !may_transmit;
-        if !output.is_empty() && self.tls.writer().write_all(output).is_err() {
+        if !output.is_empty() && self.secure.seal(output, sealed).is_err() {
             return Ok(Step::Done);
         }
         if turn.close {
-            return Ok(self.begin_close());
+            return Ok(self.begin_close(scratch));
         }
-        match self.hand_over(context) {
+        match self.hand_over(context, scratch) {
             None => Ok(Step::Done),
             Some(flushed) if self.input_is_fresh || self.output_is_due && flushed => Ok(Step::Progress),
             Some(_) if self.ended => Ok(Step::Done),
@@ -105,25 +116,31 @@ impl Connection {
         let Phase::Open(id) = self.phase else {
             return Ok(false);
         };
-        if self.input_is_fresh || self.ended || self.tls.wants_write() {
+        if self.input_is_fresh || self.ended || self.secure.has_unsent() {
             return Ok(false);
         }
         self.slot.take_mark();
-        let Scratch { output, wakes, .. } = scratch;
+        let Scratch {
+            output,
+            sealed,
+            wakes,
+            ..
+        } = scratch;
         output.clear();
         let turn = self
             .around
             .engine
             .turn(id, &self.slot, None, Some(&mut *output), wakes)?;
         self.output_is_due = turn.transmit_again;
-        if !output.is_empty() && self.tls.writer().write_all(output).is_err() {
+        if !output.is_empty() && self.secure.seal(output, sealed).is_err() {
             return Ok(false);
         }
+        let is_flushed = self.secure.flush_now(sealed, &self.stream);
         if turn.close {
-            self.begin_close();
+            self.begin_close(scratch);
+            self.secure.stash(&mut scratch.sealed);
             return Ok(false);
         }
-        let is_flushed = flush_now(&mut self.tls, &self.stream);
         if is_flushed && self.slot.end_batch() {
             self.around.engine.progress.made();
         }
@@ -132,8 +149,8 @@ impl Connection {
 
     /// Writes the batch under way. Says whether the kernel has it all, or nothing if the connection
     /// broke.
-    fn hand_over(&mut self, context: &mut Context<'_>) -> Option<bool> {
-        match self.flush(context) {
+    fn hand_over(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Option<bool> {
+        match self.flush(context, scratch) {
             Flushed::All => {
                 if self.slot.end_batch() {
                     self.around.engine.progress.made();

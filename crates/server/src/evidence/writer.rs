@@ -19,12 +19,13 @@ use super::{Request, Shared, follow};
 use crate::directory::{FILE_MODE, sync_parent};
 use crate::error::ServeError;
 use crate::log;
+use crate::wake::lock;
 
 /// How long records are gathered before they are written and made safe together. Evidence is on disk
 /// after that time and the disk's own.
 const GATHER: Duration = Duration::from_millis(20);
 /// Records written together. Beyond this, waiting saves nothing.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 /// Between two attempts to write to a disk that refuses.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -125,6 +126,7 @@ impl Writer {
             } else {
                 self.wait(requests)
             };
+            self.waiting.extend(lock(&self.shared.gathered).drain(..));
             while !self.waiting.is_empty() && self.write() {}
             match asked {
                 Asked::Nothing => {}
@@ -146,43 +148,29 @@ impl Writer {
         }
     }
 
-    /// Waits for the first request and gathers what follows it.
-    fn wait(&mut self, requests: &Receiver<Request>) -> Asked {
+    /// Waits for the first request and lets more records gather.
+    fn wait(&self, requests: &Receiver<Request>) -> Asked {
         match requests.recv() {
-            Ok(request) => match self.take(request) {
-                Asked::Nothing => self.gather(requests, GATHER),
-                asked => asked,
-            },
+            Ok(Request::Look) => self.gather(requests, GATHER),
+            Ok(request) => asked(request),
             Err(_) => Asked::Abandoned,
         }
     }
 
-    /// Gathers for a while; less, if somebody waits or there is enough to write.
-    fn gather(&mut self, requests: &Receiver<Request>, time: Duration) -> Asked {
+    /// Lets records gather for a while; less, if somebody waits or there is enough to write.
+    fn gather(&self, requests: &Receiver<Request>, time: Duration) -> Asked {
         let until = Instant::now() + time;
         loop {
             match requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(request) => match self.take(request) {
-                    Asked::Nothing => {}
-                    asked => return asked,
-                },
+                Ok(Request::Look) => {}
+                Ok(request) => return asked(request),
                 Err(RecvTimeoutError::Timeout) => return Asked::Nothing,
                 Err(RecvTimeoutError::Disconnected) => return Asked::Abandoned,
             }
-            if self.waiting.len() >= BATCH && !self.shared.failing.load(Ordering::SeqCst) {
+            let is_enough = lock(&self.shared.gathered).len() >= BATCH;
+            if is_enough && !self.shared.failing.load(Ordering::SeqCst) {
                 return Asked::Nothing;
             }
-        }
-    }
-
-    fn take(&mut self, request: Request) -> Asked {
-        match request {
-            Request::Records(records) => {
-                self.waiting.extend(records);
-                Asked::Nothing
-            }
-            Request::Flush(done) => Asked::Flush(done),
-            Request::Stop(done) => Asked::Stop(done),
         }
     }
 
@@ -289,6 +277,14 @@ impl Writer {
                 "cannot write the evidence log: {error}; records are kept in memory until it can be written"
             ));
         }
+    }
+}
+
+fn asked(request: Request) -> Asked {
+    match request {
+        Request::Look => Asked::Nothing,
+        Request::Flush(done) => Asked::Flush(done),
+        Request::Stop(done) => Asked::Stop(done),
     }
 }
 
