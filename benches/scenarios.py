@@ -46,18 +46,18 @@ class Line:
 def lines(fleet: Fleet, seconds: float) -> Iterator[Line]:
     """Every line, in the order of the table."""
     collector = fleet.collector.as_scenario()
-    sensors = [sensor.as_scenario() for sensor in fleet.sensors]
-    count = len(sensors)
-    sources = [
-        {"identity": sensor, "topic": f"load/{sensor['client_id']}/telemetry"} for sensor in sensors
-    ]
+    count = len(fleet.sensors)
+    first = fleet.sensors[0]
+    sensors = {
+        "client_id": "sensor-{n}",
+        "certificate": first.certificate.replace("sensor-1", "sensor-{n}"),
+        "key": first.key.replace("sensor-1", "sensor-{n}"),
+        "first": 1,
+        "count": count,
+    }
 
     def throughput(
-        qos: int,
-        publishers: list[dict[str, Any]],
-        subscribers: list[dict[str, Any]],
-        in_flight: int = IN_FLIGHT,
-        rate: int = 0,
+        qos: int, load: dict[str, Any], *, in_flight: int = IN_FLIGHT
     ) -> dict[str, Any]:
         return {
             "throughput": {
@@ -65,33 +65,40 @@ def lines(fleet: Fleet, seconds: float) -> Iterator[Line]:
                 "payload_bytes": PAYLOAD_BYTES,
                 "in_flight": in_flight,
                 "window": WINDOW,
-                "rate": rate,
                 "warmup_seconds": WARMUP_SECONDS,
                 "seconds": seconds,
                 "drain_seconds": DRAIN_SECONDS,
-                "publishers": publishers,
-                "subscribers": subscribers,
+                **load,
             }
         }
 
-    all_telemetry = [{"identity": collector, "filters": ["load/+/telemetry"]}]
-    one_telemetry = [{"identity": collector, "filters": [sources[0]["topic"]]}]
-    commander = [{"identity": collector, "topic": COMMAND}]
-    readers = [{"identity": sensor, "filters": [COMMAND]} for sensor in sensors]
+    def telemetry(qos: int, sources: int, rate: int = 0) -> dict[str, Any]:
+        load = {
+            "rate": rate,
+            "publishers": sensors | {"count": sources},
+            "topic": "load/{client}/telemetry",
+            "subscribers": collector,
+            "filter": "load/+/telemetry" if sources > 1 else f"load/{first.client_id}/telemetry",
+        }
+        return throughput(qos, load)
 
     for qos in (0, 1):
-        mode = throughput(qos, sources[:1], one_telemetry)
-        yield Line(f"one-qos{qos}", f"1 → 1, QoS {qos}", "messages/s", mode)
+        yield Line(f"one-qos{qos}", f"1 → 1, QoS {qos}", "messages/s", telemetry(qos, 1))
     for qos in (0, 1):
-        mode = throughput(qos, sources, all_telemetry)
-        yield Line(f"fan-in-qos{qos}", f"{count} → 1, QoS {qos}", "messages/s", mode)
+        title = f"{count} → 1, QoS {qos}"
+        yield Line(f"fan-in-qos{qos}", title, "messages/s", telemetry(qos, count))
     for qos in (0, 1):
         # As many deliveries on their way as on the other lines would be too few for many readers.
-        mode = throughput(qos, commander, readers, in_flight=IN_FLIGHT // 10)
+        load = {
+            "publishers": collector,
+            "topic": COMMAND,
+            "subscribers": sensors,
+            "filter": COMMAND,
+        }
+        mode = throughput(qos, load, in_flight=IN_FLIGHT // 10)
         yield Line(f"fan-out-qos{qos}", f"1 → {count}, QoS {qos}", "deliveries/s", mode)
     handshakes = {"concurrency": CONCURRENT_HANDSHAKES, "seconds": seconds, "clients": sensors}
     yield Line("handshakes", "mTLS handshakes", "connections/s", {"handshakes": handshakes})
     for qos in (0, 1):
-        mode = throughput(qos, sources[:1], one_telemetry, rate=LATENCY_RATE)
         title = f"latency, QoS {qos}, {LATENCY_RATE}/s"
-        yield Line(f"latency-qos{qos}", title, "µs, median", mode)
+        yield Line(f"latency-qos{qos}", title, "µs, median", telemetry(qos, 1, LATENCY_RATE))

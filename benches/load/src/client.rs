@@ -1,19 +1,22 @@
-//! One MQTT connection over TLS 1.3: opened step by step with a blocking socket, then driven by events.
+//! One MQTT connection over TLS 1.3, opened step by step with a blocking socket.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
 use serde::Serialize;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::LoadError;
+use crate::link::{Link, decrypt};
 use crate::scenario::{Identity, Scenario};
 use crate::wire;
 
@@ -23,6 +26,9 @@ const SETUP_PATIENCE: Duration = Duration::from_secs(10);
 /// What every connection of a run has in common.
 pub(crate) struct Target {
     address: SocketAddr,
+    /// Loopback addresses that connections come from, in turn.
+    sources: u8,
+    next_source: AtomicU32,
     server_name: ServerName<'static>,
     authorities: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
@@ -41,45 +47,78 @@ impl Target {
     /// Reads the authority. One cipher suite and one key exchange group are offered, so that every broker
     /// does the same cryptography.
     pub(crate) fn new(scenario: &Scenario) -> Result<Self, LoadError> {
-        let mut authorities = RootCertStore::empty();
-        for certificate in certificates(&scenario.authority)? {
-            authorities.add(certificate).map_err(|source| LoadError::Tls {
-                client: "the authority".to_owned(),
-                source,
-            })?;
-        }
-        let mut provider = aws_lc_rs::default_provider();
-        provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384];
-        provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
         Ok(Self {
             address: scenario.address,
+            sources: scenario.sources,
+            next_source: AtomicU32::new(0),
             server_name: ServerName::try_from(scenario.server_name.clone())
                 .map_err(|error| LoadError::Scenario(format!("server_name: {error}")))?,
-            authorities: Arc::new(authorities),
-            provider: Arc::new(provider),
+            authorities: Arc::new(authorities(&scenario.authority)?),
+            provider: Arc::new(provider()),
         })
     }
 
-    /// TLS settings of one client: TLS 1.3 with its certificate, the broker verified, no resumption.
-    pub(crate) fn settings(&self, identity: &Identity) -> Result<Arc<ClientConfig>, LoadError> {
+    /// TLS settings of one client: TLS 1.3 with its certificate, the broker verified.
+    pub(crate) fn settings(&self, identity: &Identity, resume: bool) -> Result<Arc<ClientConfig>, LoadError> {
         let tls = |source| LoadError::Tls {
             client: identity.client_id.clone(),
             source,
         };
-        let key =
-            PrivateKeyDer::from_pem_file(&identity.key).map_err(|error| unreadable(&identity.key, &error))?;
+        let key = private_key(&identity.key)?;
         let mut settings = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls)?
             .with_root_certificates(Arc::clone(&self.authorities))
             .with_client_auth_cert(certificates(&identity.certificate)?, key)
             .map_err(tls)?;
-        settings.resumption = Resumption::disabled();
+        settings.resumption = if resume {
+            // One broker; what a ticket of it needs.
+            Resumption::in_memory_sessions(1)
+        } else {
+            Resumption::disabled()
+        };
         Ok(Arc::new(settings))
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        if self.sources == 1 {
+            return TcpStream::connect_timeout(&self.address, SETUP_PATIENCE);
+        }
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        let turn = self.next_source.fetch_add(1, Ordering::Relaxed) % u32::from(self.sources);
+        let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + turn);
+        socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+        socket.connect_timeout(&self.address.into(), SETUP_PATIENCE)?;
+        Ok(socket.into())
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+/// The same cipher suite and key exchange for every broker.
+pub(crate) fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
+        kx_groups: vec![aws_lc_rs::kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+/// The certificates that a side trusts.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, LoadError> {
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        authorities.add(certificate).map_err(|source| LoadError::Tls {
+            client: "the authority".to_owned(),
+            source,
+        })?;
+    }
+    Ok(authorities)
+}
+
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, &error))
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| unreadable(path, &error))
@@ -96,7 +135,7 @@ fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> LoadError {
 pub(crate) struct Client {
     client_id: String,
     socket: TcpStream,
-    tls: ClientConnection,
+    tls: Connection,
     received: Vec<u8>,
 }
 
@@ -106,12 +145,13 @@ impl Client {
         target: &Target,
         settings: &Arc<ClientConfig>,
         client_id: &str,
+        persistent: bool,
     ) -> Result<Self, LoadError> {
         let connection = |source| LoadError::Connection {
             client: client_id.to_owned(),
             source,
         };
-        let socket = TcpStream::connect_timeout(&target.address, SETUP_PATIENCE).map_err(connection)?;
+        let socket = target.connect().map_err(connection)?;
         socket
             .set_nodelay(true)
             .and_then(|()| socket.set_read_timeout(Some(SETUP_PATIENCE)))
@@ -129,11 +169,11 @@ impl Client {
         let mut client = Self {
             client_id: client_id.to_owned(),
             socket,
-            tls,
+            tls: tls.into(),
             received: Vec::new(),
         };
         let mut packet = Vec::new();
-        wire::connect(client_id, &mut packet);
+        wire::connect(client_id, persistent, &mut packet);
         client.send(&packet)?;
         let answer = client.answer(wire::CONNACK)?;
         match answer.as_slice() {
@@ -173,6 +213,11 @@ impl Client {
         Ok(())
     }
 
+    /// Whether a ticket replaced the handshake with certificates.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
     /// What was negotiated.
     pub(crate) fn negotiated(&self) -> Negotiated {
         let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
@@ -194,23 +239,7 @@ impl Client {
 
     /// Hands the connection over to an event loop.
     pub(crate) fn into_link(self) -> Result<Link, LoadError> {
-        let socket = match self.socket.set_nonblocking(true) {
-            Ok(()) => mio::net::TcpStream::from_std(self.socket),
-            Err(source) => {
-                return Err(LoadError::Connection {
-                    client: self.client_id,
-                    source,
-                });
-            }
-        };
-        Ok(Link {
-            client_id: self.client_id,
-            socket,
-            tls: self.tls,
-            received: self.received,
-            pending: Vec::new(),
-            blocked: false,
-        })
+        Link::new(self.client_id, self.socket, self.tls, self.received)
     }
 
     fn send(&mut self, packet: &[u8]) -> Result<(), LoadError> {
@@ -260,134 +289,7 @@ impl Client {
         }
     }
 
-    fn unexpected(&self, detail: &str) -> LoadError {
-        LoadError::Answer {
-            client: self.client_id.clone(),
-            detail: detail.to_owned(),
-        }
-    }
-}
-
-/// Moves what rustls has decrypted to the end of `received`.
-fn decrypt(tls: &mut ClientConnection, client_id: &str, received: &mut Vec<u8>) -> Result<(), LoadError> {
-    let state = tls.process_new_packets().map_err(|source| LoadError::Tls {
-        client: client_id.to_owned(),
-        source,
-    })?;
-    let length = state.plaintext_bytes_to_read();
-    let start = received.len();
-    received.resize(start + length, 0);
-    if let Some(target) = received.get_mut(start..) {
-        tls.reader()
-            .read_exact(target)
-            .map_err(|source| LoadError::Connection {
-                client: client_id.to_owned(),
-                source,
-            })?;
-    }
-    Ok(())
-}
-
-/// A connection in an event loop: reads and writes as much as the socket takes and never waits.
-pub(crate) struct Link {
-    client_id: String,
-    /// The socket, for registration with the event queue.
-    pub(crate) socket: mio::net::TcpStream,
-    tls: ClientConnection,
-    received: Vec<u8>,
-    /// Packets to be sent with the next flush, as one TLS write.
-    pub(crate) pending: Vec<u8>,
-    /// The socket takes no more until it says so.
-    blocked: bool,
-}
-
-impl Link {
-    /// Whether the socket is full.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
-    }
-
-    /// The socket takes bytes again.
-    pub(crate) fn unblock(&mut self) {
-        self.blocked = false;
-    }
-
-    /// Reads everything that has arrived, `scratch` holding the ciphertext on its way.
-    pub(crate) fn receive(&mut self, scratch: &mut [u8]) -> Result<(), LoadError> {
-        loop {
-            let length = match self.socket.read(scratch) {
-                Ok(0) => return Err(self.broken(ErrorKind::UnexpectedEof.into())),
-                Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.broken(error)),
-            };
-            let mut ciphertext = scratch.get(..length).unwrap_or_default();
-            while !ciphertext.is_empty() {
-                self.tls
-                    .read_tls(&mut ciphertext)
-                    .map_err(|source| self.broken(source))?;
-                decrypt(&mut self.tls, &self.client_id, &mut self.received)?;
-            }
-            // A short read has emptied the socket; the next arrival is a new event.
-            if length < scratch.len() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Gives each whole packet to `handle`, which may append answers to the pending packets.
-    pub(crate) fn packets(
-        &mut self,
-        mut handle: impl FnMut(&wire::Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
-    ) -> Result<(), LoadError> {
-        let mut used = 0;
-        while let Some(frame) = wire::first_frame(self.received.get(used..).unwrap_or_default())
-            .map_err(|detail| self.unexpected(detail))?
-        {
-            handle(&frame, &mut self.pending).map_err(|detail| self.unexpected(&detail))?;
-            used += frame.length;
-        }
-        self.received.drain(..used);
-        Ok(())
-    }
-
-    /// Encrypts the pending packets and writes what the socket takes.
-    pub(crate) fn flush(&mut self) -> Result<(), LoadError> {
-        if !self.pending.is_empty() {
-            self.tls
-                .writer()
-                .write_all(&self.pending)
-                .map_err(|source| self.broken(source))?;
-            self.pending.clear();
-        }
-        while self.tls.wants_write() && !self.blocked {
-            match self.tls.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.blocked = true,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.broken(error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Says goodbye; what the socket does not take at once is left.
-    pub(crate) fn close(mut self) -> Result<(), LoadError> {
-        wire::disconnect(&mut self.pending);
-        self.flush()?;
-        self.tls.send_close_notify();
-        self.flush()
-    }
-
-    fn broken(&self, source: std::io::Error) -> LoadError {
-        LoadError::Connection {
-            client: self.client_id.clone(),
-            source,
-        }
-    }
-
-    fn unexpected(&self, detail: &str) -> LoadError {
+    pub(crate) fn unexpected(&self, detail: &str) -> LoadError {
         LoadError::Answer {
             client: self.client_id.clone(),
             detail: detail.to_owned(),

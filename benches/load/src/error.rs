@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Why a load could not be carried out, or why its figures would not count.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
     /// The scenario file does not say a load that may be run.
     #[error("{0}")]
     Scenario(String),

@@ -1,4 +1,4 @@
-//! Connections per second: TCP, full TLS 1.3 handshake with client certificate, CONNECT, CONNACK, goodbye.
+//! Connections per second: TCP, TLS 1.3 handshake with client certificate, CONNECT, CONNACK, goodbye.
 //!
 //! A client knows that the broker accepted its certificate only when an answer comes, so a connection counts
 //! when its CONNACK has been read.
@@ -18,8 +18,9 @@ use crate::scenario::{Handshakes, Scenario};
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     mode: &'static str,
-    concurrency: usize,
-    clients: usize,
+    concurrency: u32,
+    clients: u32,
+    resume: bool,
     /// Connections whose CONNACK came inside the time.
     connections: u64,
     seconds: f64,
@@ -48,20 +49,26 @@ pub(crate) fn run(scenario: &Scenario, load: &Handshakes) -> Result<Report, Load
     let target = Target::new(scenario)?;
     let mut shares: Vec<Vec<Ready>> = (0..load.concurrency).map(|_| Vec::new()).collect();
     // No identity is in two slots: two connections of one would take each other's session over.
-    for (number, identity) in load.clients.iter().enumerate() {
-        let settings = target.settings(identity)?;
-        if let Some(share) = shares.get_mut(number % load.concurrency) {
+    for (number, identity) in load.clients.identities().enumerate() {
+        let settings = target.settings(&identity, load.resume)?;
+        if let Some(share) = shares.get_mut(number % load.concurrency as usize) {
             share.push(Ready {
-                client_id: identity.client_id.clone(),
+                client_id: identity.client_id,
                 settings,
             });
+        }
+    }
+    if load.resume {
+        // The first connection of each client brings the ticket for the second.
+        for ready in shares.iter().flatten() {
+            Client::open(&target, &ready.settings, &ready.client_id, false)?.close()?;
         }
     }
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);
     let slots = std::thread::scope(|scope| {
         let threads: Vec<_> = shares
             .iter()
-            .map(|share| scope.spawn(|| connect_until(end, &target, share)))
+            .map(|share| scope.spawn(|| connect_until(end, &target, share, load.resume)))
             .collect();
         threads
             .into_iter()
@@ -81,7 +88,8 @@ pub(crate) fn run(scenario: &Scenario, load: &Handshakes) -> Result<Report, Load
     Ok(Report {
         mode: "handshakes",
         concurrency: load.concurrency,
-        clients: load.clients.len(),
+        clients: load.clients.count,
+        resume: load.resume,
         connections: sum.connections,
         seconds: load.seconds,
         connections_per_second: sum.connections as f64 / load.seconds,
@@ -91,14 +99,17 @@ pub(crate) fn run(scenario: &Scenario, load: &Handshakes) -> Result<Report, Load
 }
 
 /// Opens and closes connections one after another until this moment.
-fn connect_until(end: Instant, target: &Target, share: &[Ready]) -> Result<Slot, LoadError> {
+fn connect_until(end: Instant, target: &Target, share: &[Ready], resume: bool) -> Result<Slot, LoadError> {
     let mut slot = Slot::default();
     for ready in share.iter().cycle() {
         let opened_at = Instant::now();
         if opened_at >= end {
             break;
         }
-        let client = Client::open(target, &ready.settings, &ready.client_id)?;
+        let client = Client::open(target, &ready.settings, &ready.client_id, false)?;
+        if resume && !client.is_resumed() {
+            return Err(client.unexpected("the TLS session was not resumed"));
+        }
         let answered_at = Instant::now();
         if answered_at < end {
             slot.connections += 1;

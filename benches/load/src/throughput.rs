@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use serde::Serialize;
 
-use crate::client::{Client, Link, Negotiated, Target};
+use crate::books::Books;
+use crate::client::{Client, Negotiated, Target};
 use crate::error::LoadError;
-use crate::histogram::{Histogram, Percentiles};
+use crate::histogram::Percentiles;
+use crate::link::Link;
 use crate::scenario::{MAXIMUM_MESSAGES, Scenario, Throughput};
-use crate::wire::{self, Frame, Mark, PublishTemplate};
+use crate::wire::{Mark, PublishTemplate};
 
 /// Most events taken from the queue at once.
 const EVENTS: usize = 1024;
@@ -25,8 +27,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) struct Report {
     mode: &'static str,
     qos: u8,
-    publishers: usize,
-    subscribers: usize,
+    publishers: u32,
+    subscribers: u32,
     payload_bytes: usize,
     /// Messages published in the whole run, warm-up included.
     published: u64,
@@ -49,30 +51,13 @@ pub(crate) struct Report {
     tls: Option<Negotiated>,
 }
 
-/// One publisher's side of the books.
-struct Publisher {
-    template: PublishTemplate,
-    published: u32,
-    unacknowledged: u32,
-}
-
-/// The books of a run.
-struct Books {
-    publishers: Vec<Publisher>,
-    /// For each subscriber, for each publisher: the number of the message that should come next.
-    next: Vec<u32>,
-    delivered: u64,
-    missed: u64,
-    out_of_order: u64,
-    latency: Histogram,
-    measuring: bool,
-}
-
 struct Run<'a> {
     load: &'a Throughput,
     poll: Poll,
     /// Subscribers first, then publishers.
     links: Vec<Link>,
+    /// Links with something to be flushed, by their numbers.
+    due: Vec<usize>,
     books: Books,
     started: Instant,
     /// Whose turn it is to publish.
@@ -109,24 +94,17 @@ impl<'a> Run<'a> {
         let poll = Poll::new().map_err(LoadError::Events)?;
         let mut links = Vec::new();
         let mut tls = None;
-        for subscriber in &load.subscribers {
-            let settings = target.settings(&subscriber.identity)?;
-            let mut client = Client::open(&target, &settings, &subscriber.identity.client_id)?;
-            client.subscribe(&subscriber.filters, load.qos)?;
+        for subscriber in load.subscribers.identities() {
+            let settings = target.settings(&subscriber, false)?;
+            let mut client = Client::open(&target, &settings, &subscriber.client_id, load.persistent)?;
+            client.subscribe(&[subscriber.topic(&load.filter)], load.qos)?;
             tls.get_or_insert_with(|| client.negotiated());
             links.push(client.into_link()?);
         }
-        let mut publishers = Vec::new();
-        for publisher in &load.publishers {
-            let settings = target.settings(&publisher.identity)?;
-            let client = Client::open(&target, &settings, &publisher.identity.client_id)?;
+        for publisher in load.publishers.identities() {
+            let settings = target.settings(&publisher, false)?;
+            let client = Client::open(&target, &settings, &publisher.client_id, load.persistent)?;
             links.push(client.into_link()?);
-            let template = PublishTemplate::new(&publisher.topic, load.qos, load.payload_bytes);
-            publishers.push(Publisher {
-                template,
-                published: 0,
-                unacknowledged: 0,
-            });
         }
         for (number, link) in links.iter_mut().enumerate() {
             poll.registry()
@@ -137,19 +115,15 @@ impl<'a> Run<'a> {
                 )
                 .map_err(LoadError::Events)?;
         }
-        let books = Books {
-            next: vec![0; load.subscribers.len() * publishers.len()],
-            publishers,
-            delivered: 0,
-            missed: 0,
-            out_of_order: 0,
-            latency: Histogram::default(),
-            measuring: false,
-        };
+        let templates = load.publishers.identities().map(|publisher| {
+            PublishTemplate::new(&publisher.topic(&load.topic), load.qos, load.payload_bytes)
+        });
+        let books = Books::new(templates, load.subscribers.count as usize);
         Ok(Self {
             load,
             poll,
             links,
+            due: Vec::new(),
             books,
             started: Instant::now(),
             turn: 0,
@@ -204,14 +178,14 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        let subscribers = self.load.subscribers.len();
+        let subscribers = self.load.subscribers.count as usize;
         for event in events.iter() {
             let number = event.token().0;
             let Some(link) = self.links.get_mut(number) else {
                 continue;
             };
-            if event.is_writable() {
-                link.unblock();
+            if event.is_writable() && link.unblock() {
+                self.due.push(number);
             }
             if !event.is_readable() {
                 continue;
@@ -222,8 +196,9 @@ impl<'a> Run<'a> {
             if number < subscribers {
                 link.packets(|frame, pending| books.delivery(number, frame, now, pending))?;
             } else {
-                link.packets(|frame, _| books.acknowledgement(number - subscribers, frame))?;
+                link.packets(|frame, pending| books.acknowledgement(number - subscribers, frame, pending))?;
             }
+            self.due.push(number);
         }
         Ok(())
     }
@@ -231,7 +206,7 @@ impl<'a> Run<'a> {
     /// Fills the windows, one message of each publisher in turn.
     fn publish(&mut self, now: Instant) {
         let sent_at = nanoseconds(now.saturating_duration_since(self.started));
-        let subscribers = self.load.subscribers.len() as u64;
+        let subscribers = u64::from(self.load.subscribers.count);
         let on_their_way = self.books.published() * subscribers - self.books.delivered - self.books.missed;
         let mut allowed = u64::from(self.load.in_flight).saturating_sub(on_their_way.div_ceil(subscribers));
         if self.load.rate > 0 {
@@ -260,6 +235,9 @@ impl<'a> Run<'a> {
             };
             // 1 to 65,535 in turn; the window is smaller, so an identifier is free again when it comes back.
             let packet_id = (publisher.published % 65_535 + 1) as u16;
+            if link.pending.is_empty() {
+                self.due.push(subscribers as usize + number);
+            }
             publisher.template.append(packet_id, mark, &mut link.pending);
             publisher.published += 1;
             publisher.unacknowledged += u32::from(self.load.qos > 0);
@@ -267,7 +245,12 @@ impl<'a> Run<'a> {
     }
 
     fn flush(&mut self) -> Result<(), LoadError> {
-        self.links.iter_mut().try_for_each(Link::flush)
+        for number in self.due.drain(..) {
+            if let Some(link) = self.links.get_mut(number) {
+                link.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// How many messages should have been published by now at the rate of the scenario.
@@ -285,7 +268,7 @@ impl<'a> Run<'a> {
     }
 
     fn expected(&self) -> u64 {
-        self.books.published() * self.load.subscribers.len() as u64
+        self.books.published() * u64::from(self.load.subscribers.count)
     }
 
     /// Closes every connection and draws up the report.
@@ -293,8 +276,8 @@ impl<'a> Run<'a> {
         let report = Report {
             mode: "throughput",
             qos: self.load.qos,
-            publishers: self.load.publishers.len(),
-            subscribers: self.load.subscribers.len(),
+            publishers: self.load.publishers.count,
+            subscribers: self.load.subscribers.count,
             payload_bytes: self.load.payload_bytes,
             published: self.books.published(),
             expected: self.expected(),
@@ -312,163 +295,6 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Books {
-    fn published(&self) -> u64 {
-        self.publishers
-            .iter()
-            .map(|publisher| u64::from(publisher.published))
-            .sum()
-    }
-
-    fn unacknowledged(&self) -> u64 {
-        self.publishers
-            .iter()
-            .map(|publisher| u64::from(publisher.unacknowledged))
-            .sum()
-    }
-
-    /// A packet that a subscriber received.
-    fn delivery(
-        &mut self,
-        subscriber: usize,
-        frame: &Frame<'_>,
-        now: u64,
-        pending: &mut Vec<u8>,
-    ) -> Result<(), String> {
-        let Some((packet_id, mark)) = frame.publish() else {
-            return Err(format!(
-                "packet {:#04x} where a message was expected",
-                frame.header
-            ));
-        };
-        if let Some(packet_id) = packet_id {
-            wire::puback(packet_id, pending);
-        }
-        let publisher = mark.publisher as usize;
-        let place =
-            (publisher < self.publishers.len()).then_some(subscriber * self.publishers.len() + publisher);
-        let Some(next) = place.and_then(|place| self.next.get_mut(place)) else {
-            return Err(format!(
-                "a message of publisher {publisher}, which does not exist"
-            ));
-        };
-        if mark.sequence < *next {
-            self.out_of_order += 1;
-            return Ok(());
-        }
-        self.missed += u64::from(mark.sequence - *next);
-        *next = mark.sequence + 1;
-        self.delivered += 1;
-        if self.measuring {
-            self.latency
-                .record(Duration::from_nanos(now.saturating_sub(mark.sent_at)));
-        }
-        Ok(())
-    }
-
-    /// A packet that a publisher received.
-    fn acknowledgement(&mut self, publisher: usize, frame: &Frame<'_>) -> Result<(), String> {
-        match self.publishers.get_mut(publisher) {
-            Some(publisher) if frame.kind() == wire::PUBACK && publisher.unacknowledged > 0 => {
-                publisher.unacknowledged -= 1;
-                Ok(())
-            }
-            _ => Err(format!(
-                "packet {:#04x} where a PUBACK was expected",
-                frame.header
-            )),
-        }
-    }
-}
-
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn books(publishers: usize, subscribers: usize) -> Books {
-        Books {
-            publishers: (0..publishers)
-                .map(|_| Publisher {
-                    template: PublishTemplate::new("t", 1, 16),
-                    published: 0,
-                    unacknowledged: 0,
-                })
-                .collect(),
-            next: vec![0; publishers * subscribers],
-            delivered: 0,
-            missed: 0,
-            out_of_order: 0,
-            latency: Histogram::default(),
-            measuring: true,
-        }
-    }
-
-    fn arrive(
-        books: &mut Books,
-        subscriber: usize,
-        publisher: u32,
-        sequence: u32,
-    ) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        PublishTemplate::new("t", 1, 16).append(
-            5,
-            Mark {
-                sent_at: 1,
-                publisher,
-                sequence,
-            },
-            &mut bytes,
-        );
-        let frame = wire::first_frame(&bytes).unwrap().unwrap();
-        let mut pending = Vec::new();
-        books
-            .delivery(subscriber, &frame, 10, &mut pending)
-            .map(|()| pending)
-    }
-
-    #[test]
-    fn each_message_counts_once_for_each_subscriber() {
-        let mut books = books(2, 2);
-        for subscriber in 0..2 {
-            for publisher in 0..2 {
-                assert_eq!(
-                    arrive(&mut books, subscriber, publisher, 0).unwrap(),
-                    [0x40, 2, 0, 5]
-                );
-            }
-        }
-        assert_eq!((books.delivered, books.missed, books.out_of_order), (4, 0, 0));
-    }
-
-    #[test]
-    fn gaps_and_repetitions_are_seen() {
-        let mut books = books(1, 1);
-        for sequence in [0, 1, 1, 4, 3] {
-            arrive(&mut books, 0, 0, sequence).unwrap();
-        }
-        assert_eq!((books.delivered, books.missed, books.out_of_order), (3, 2, 2));
-    }
-
-    #[test]
-    fn a_message_of_nobody_ends_the_run() {
-        arrive(&mut books(1, 1), 0, 1, 0).unwrap_err();
-    }
-
-    #[test]
-    fn a_puback_that_nobody_waits_for_ends_the_run() {
-        let mut books = books(1, 1);
-        let frame = Frame {
-            header: wire::PUBACK,
-            body: &[0, 1],
-            length: 4,
-        };
-        books.acknowledgement(0, &frame).unwrap_err();
-        books.publishers[0].unacknowledged = 1;
-        books.acknowledgement(0, &frame).unwrap();
-        assert_eq!(books.unacknowledged(), 0);
-    }
 }

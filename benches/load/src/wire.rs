@@ -1,24 +1,28 @@
-//! The seven MQTT 3.1.1 packets that a load needs, written and read by hand.
+//! The MQTT 3.1.1 packets that a load needs, written and read by hand.
 
 /// Fixed header bytes (packet type and the flags that the standard prescribes).
-const CONNECT: u8 = 0x10;
+pub(crate) const CONNECT: u8 = 0x10;
 pub(crate) const CONNACK: u8 = 0x20;
-const PUBLISH: u8 = 0x30;
+pub(crate) const PUBLISH: u8 = 0x30;
 pub(crate) const PUBACK: u8 = 0x40;
-const SUBSCRIBE: u8 = 0x82;
+pub(crate) const PUBREC: u8 = 0x50;
+pub(crate) const PUBREL: u8 = 0x62;
+pub(crate) const PUBCOMP: u8 = 0x70;
+pub(crate) const SUBSCRIBE: u8 = 0x82;
 pub(crate) const SUBACK: u8 = 0x90;
 const DISCONNECT: [u8; 2] = [0xE0, 0x00];
 
 /// Largest packet that is read; brokers send nothing near it here.
 const MAXIMUM_PACKET: usize = 256 * 1024;
 
-/// Appends a CONNECT with clean session, without keep alive: the load itself is the sign of life.
-pub(crate) fn connect(client_id: &str, out: &mut Vec<u8>) {
+/// Appends a CONNECT without keep alive: the load itself is the sign of life.
+pub(crate) fn connect(client_id: &str, persistent: bool, out: &mut Vec<u8>) {
     const CLEAN_SESSION: u8 = 0x02;
     const PROTOCOL_LEVEL: u8 = 4;
+    let flags = if persistent { 0 } else { CLEAN_SESSION };
     let mut body = Vec::with_capacity(client_id.len() + 16);
     string("MQTT", &mut body);
-    body.extend_from_slice(&[PROTOCOL_LEVEL, CLEAN_SESSION, 0, 0]);
+    body.extend_from_slice(&[PROTOCOL_LEVEL, flags, 0, 0]);
     string(client_id, &mut body);
     packet(CONNECT, &body, out);
 }
@@ -33,9 +37,21 @@ pub(crate) fn subscribe(packet_id: u16, filters: &[String], qos: u8, out: &mut V
     packet(SUBSCRIBE, &body, out);
 }
 
-/// Appends a PUBACK.
-pub(crate) fn puback(packet_id: [u8; 2], out: &mut Vec<u8>) {
-    out.extend_from_slice(&[PUBACK, 2, packet_id[0], packet_id[1]]);
+/// Appends an acknowledgement of this kind: PUBACK, PUBREC, PUBREL or PUBCOMP.
+pub(crate) fn acknowledge(kind: u8, packet_id: [u8; 2], out: &mut Vec<u8>) {
+    out.extend_from_slice(&[kind, 2, packet_id[0], packet_id[1]]);
+}
+
+/// Appends a CONNACK that accepts.
+pub(crate) fn connack(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[CONNACK, 2, 0, 0]);
+}
+
+/// Appends a SUBACK that grants so many filters this QoS.
+pub(crate) fn suback(packet_id: [u8; 2], filters: usize, qos: u8, out: &mut Vec<u8>) {
+    let mut body = packet_id.to_vec();
+    body.resize(2 + filters, qos);
+    packet(SUBACK, &body, out);
 }
 
 /// Appends a DISCONNECT.
@@ -163,7 +179,35 @@ impl<'a> Frame<'a> {
         self.header & 0xF0
     }
 
-    /// Reads a PUBLISH: its packet identifier (QoS 1) and its mark. Nothing for any other packet and for a
+    /// The packet identifier with which an acknowledgement begins.
+    pub(crate) fn packet_id(&self) -> Option<[u8; 2]> {
+        self.body.first_chunk::<2>().copied()
+    }
+
+    /// Number of filters of a SUBSCRIBE and the QoS of the last.
+    pub(crate) fn subscriptions(&self) -> (usize, u8) {
+        let mut rest = self.body.get(2..).unwrap_or_default();
+        let (mut count, mut qos) = (0, 0);
+        while let Some((length, filter)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            let Some(&asked) = filter.get(length) else { break };
+            (count, qos) = (count + 1, asked & 3);
+            rest = filter.get(length + 1..).unwrap_or_default();
+        }
+        (count, qos)
+    }
+
+    /// Appends the packet as it came.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        packet(self.header, self.body, out);
+    }
+
+    /// The quality of service of a PUBLISH.
+    pub(crate) fn qos(&self) -> u8 {
+        (self.header >> 1) & 3
+    }
+
+    /// Reads a PUBLISH: its packet identifier (QoS 1 and 2) and its mark. Nothing for any other packet and for a
     /// payload that is not ours.
     pub(crate) fn publish(&self) -> Option<(Option<[u8; 2]>, Mark)> {
         if self.kind() != PUBLISH {
@@ -171,7 +215,7 @@ impl<'a> Frame<'a> {
         }
         let (topic_length, rest) = self.body.split_first_chunk::<2>()?;
         let rest = rest.get(usize::from(u16::from_be_bytes(*topic_length))..)?;
-        if self.header & 0x06 == 0 {
+        if self.qos() == 0 {
             return Mark::from_bytes(rest).map(|mark| (None, mark));
         }
         let (packet_id, payload): (&'a [u8; 2], _) = rest.split_first_chunk::<2>()?;
@@ -208,8 +252,11 @@ mod tests {
     #[test]
     fn connect_is_the_packet_of_the_standard() {
         let mut out = Vec::new();
-        connect("ab", &mut out);
+        connect("ab", false, &mut out);
         assert_eq!(out, b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02ab");
+        out.clear();
+        connect("ab", true, &mut out);
+        assert_eq!(out, b"\x10\x0e\x00\x04MQTT\x04\x00\x00\x00\x00\x02ab");
     }
 
     #[test]
@@ -226,7 +273,7 @@ mod tests {
             publisher: 3,
             sequence: 0xDEAD_BEEF,
         };
-        for (qos, payload_bytes) in [(0, 16), (1, 16), (1, 120), (0, 20_000)] {
+        for (qos, payload_bytes) in [(0, 16), (1, 16), (2, 120), (0, 20_000)] {
             let mut template = PublishTemplate::new("load/device-1/telemetry", qos, payload_bytes);
             let mut out = Vec::new();
             template.append(0x0102, mark, &mut out);
