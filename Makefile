@@ -25,7 +25,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard crates/*/Cargo.toml crates/*/build.rs) \
-	$(shell find crates/*/src -name '*.rs' 2>/dev/null)
+	$(shell find crates/*/src benches/load/src -name '*.rs' 2>/dev/null)
 
 .PHONY: help up demo build test lint format bench fuzz advisories lock clean
 
@@ -55,9 +55,8 @@ format: $(VENV)/.dependencies ## format Rust and Python
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.extension ## throughput and handshakes beside Mosquitto, ratios printed
-	@scripts/system-packages test
-	cargo build --release --locked -p motte-load
+bench: $(VENV)/.extension ## Motte beside other brokers in one run, ratios printed
+	@scripts/system-packages bench
 	@exec $(BIN)/python -m benches.compare $(BENCH_OPTIONS)
 
 fuzz: $(VENV)/.dependencies ## smoke run of every fuzz target, FUZZ_SECONDS=60 in total

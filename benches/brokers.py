@@ -1,83 +1,31 @@
-"""The two brokers that are compared: one fleet, one policy, both started on free ports.
+"""The brokers that are compared: one fleet, one policy, all started on free ports.
 
-Everything that both need is made once: Motte's own certificate authority issues the certificates,
-which name an identity in the SPIFFE id (that Motte reads) and in the common name (that Mosquitto
-reads), and the same four permissions stand in a Motte policy and in a Mosquitto ACL file.
+Everything that all need is made once: Motte's own certificate authority issues the certificates,
+which name an identity in the SPIFFE id (that Motte reads) and in the common name (that the others
+read), and the same four permissions stand in a Motte policy and in the others' access lists.
 """
 
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from motte import __version__
-from motte.deployment import Deployment
-from motte.files import write_private
-from motte.fleet.authority import Authority, FileSigner, create_authority, private_key_pem
-from motte.fleet.identity import Identity, Kind, SystemClock
-from motte.fleet.layout import SERVER_CERTIFICATE, SERVER_KEY, TRUSTED_AUTHORITY
-from motte.fleet.server import ensure_server_certificate, server_names
-from motte.policy.compiler import compile_file
-from motte.policy.model import Exceptions
-
-FLEET: Final = "bench"
-ADDRESS: Final = "127.0.0.1"
-SENSORS: Final = 50
-"""Devices of the fleet: enough that fan-in and fan-out spread over many sockets."""
-COLLECTOR: Final = "collector"
-START_SECONDS: Final = 20.0
-"""How long a broker may take until it accepts connections."""
-
-MOTTE_CONFIG: Final = f"""\
-[fleet]
-name = "{FLEET}"
-
-[listener]
-address = "{ADDRESS}"
-port = 0
-
-# All clients of a benchmark come from one address and reconnect as fast as they can.
-[network]
-connections_per_address = 100000
-handshakes_per_second = 1000000
-handshake_burst = 1000000
-maximum_connections = 100000
-"""
-
-# Limits far above what one machine reaches: every check runs and none refuses.
-MOTTE_POLICY: Final = """\
-[role.sensor]
-match     = { group = "sensor" }
-publish   = ["load/{device}/telemetry"]
-subscribe = ["load/all/command"]
-limits    = { messages = "1000000/s", message_burst = 10000000, bytes = "1GiB/s", \
-byte_burst = "1GiB", payload = "64KiB", inflight = 1000, queue = 100000, queue_bytes = "256MiB" }
-
-[role.collector]
-match     = { service = "collector" }
-publish   = ["load/all/command"]
-subscribe = ["load/+/telemetry"]
-wildcards = true
-limits    = { messages = "1000000/s", message_burst = 10000000, bytes = "1GiB/s", \
-byte_burst = "1GiB", payload = "64KiB", inflight = 1000, queue = 100000, queue_bytes = "256MiB" }
-"""
+from motte.bench.fleet import ADDRESS, COLLECTOR, START_SECONDS, DataPlane, Fleet
+from motte.bench.generator import Generator
+from motte.fleet.layout import SERVER_CERTIFICATE, SERVER_KEY
 
 MOSQUITTO_ACL: Final = f"""\
 pattern write load/%u/telemetry
 pattern read load/all/command
+pattern read load/%u/many/+
 
 user {COLLECTOR}
 topic write load/all/command
@@ -85,68 +33,8 @@ topic read load/+/telemetry
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """An identity with its files, as a scenario of ``motte-load`` names them."""
-
-    client_id: str
-    certificate: str
-    key: str
-
-    def as_scenario(self) -> dict[str, str]:
-        """The JSON object that ``motte-load`` reads."""
-        return {"client_id": self.client_id, "certificate": self.certificate, "key": self.key}
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Authority, broker certificate and clients, shared by both brokers."""
-
-    folder: Path
-    sensors: tuple[Credential, ...]
-    collector: Credential
-
-    @property
-    def deployment(self) -> Deployment:
-        """The Motte deployment, whose server certificate Mosquitto uses too."""
-        return Deployment(self.folder / "motte")
-
-    @property
-    def authority(self) -> Path:
-        """The certificate that everybody trusts."""
-        return self.deployment.server / TRUSTED_AUTHORITY
-
-
-def make_fleet(folder: Path) -> Fleet:
-    """Makes the authority, the broker's certificate and the clients'."""
-    deployment = Deployment(folder / "motte")
-    deployment.state.mkdir(parents=True, mode=0o700)
-    clock = SystemClock()
-    create_authority(deployment.authority, fleet=FLEET, clock=clock)
-    authority = Authority(FileSigner(deployment.authority), fleet=FLEET, clock=clock)
-    ensure_server_certificate(
-        deployment.server,
-        authority,
-        names=server_names(ADDRESS, []),
-        lifetime=timedelta(days=1),
-        clock=clock,
-    )
-    clients = folder / "clients"
-    clients.mkdir(mode=0o700)
-
-    def enrol(identity: Identity) -> Credential:
-        key = ec.generate_private_key(ec.SECP256R1())
-        issued = authority.issue_identity(identity, key.public_key(), timedelta(days=1))
-        certificate, key_file = clients / f"{identity.id}.pem", clients / f"{identity.id}.key"
-        certificate.write_bytes(issued.pem)
-        write_private(key_file, private_key_pem(key))
-        return Credential(identity.id, str(certificate), str(key_file))
-
-    sensors = tuple(
-        enrol(Identity(Kind.DEVICE, f"sensor-{number}", {"group": "sensor"}))
-        for number in range(1, SENSORS + 1)
-    )
-    return Fleet(folder, sensors, enrol(Identity(Kind.SERVICE, COLLECTOR)))
+class Unavailable(Exception):  # noqa: N818 (not an error: the peer is left out)
+    """This machine does not have what the broker needs."""
 
 
 class Broker(ABC):
@@ -154,8 +42,10 @@ class Broker(ABC):
 
     name: str
     port: int
+    highest_qos = 2
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -197,6 +87,19 @@ class Broker(ABC):
             raise RuntimeError(message)
         return self._process.pid
 
+    @property
+    def folder(self) -> Path:
+        """Where the broker keeps its files; made when first asked for."""
+        folder = self._fleet.folder / self.name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def credentials(self) -> tuple[Path, Path]:
+        """Certificate and key of the broker."""
+        server = self._fleet.deployment.server
+        return server / SERVER_CERTIFICATE, server / SERVER_KEY
+
     def cpu_seconds(self) -> float:
         """Processor time that the broker has used so far, in user and kernel mode."""
         # The command name, in parentheses, may hold spaces: fields are counted from behind it.
@@ -204,22 +107,27 @@ class Broker(ABC):
         user, system = fields.split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
-    def resident_mebibytes(self) -> float:
+    def resident_kibibytes(self) -> float:
         """Memory of the broker that is in use now."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1024 * 1024)
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+    def pin(self, cores: set[int]) -> None:
+        """Keeps the broker, with all its threads, on these cores."""
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
 
     def _launch(self, command: list[str], log: Path) -> None:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-
-    def _await_port(self, log: Path) -> None:
-        """Returns once somebody listens on the port; an error if the process ends before."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            self._check_alive(log)
+            if self._process.poll() is not None:
+                text = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                message = f"{self.name} ended while starting:\n{text}"
+                raise RuntimeError(message)
             try:
                 socket.create_connection((ADDRESS, self.port), timeout=1).close()
             except OSError:
@@ -229,12 +137,6 @@ class Broker(ABC):
             else:
                 return
 
-    def _check_alive(self, log: Path) -> None:
-        if self._process is None or self._process.poll() is not None:
-            text = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            message = f"{self.name} ended while starting:\n{text}"
-            raise RuntimeError(message)
-
 
 class Mosquitto(Broker):
     """Debian's Mosquitto with TLS 1.3, required client certificates and an ACL file."""
@@ -242,10 +144,12 @@ class Mosquitto(Broker):
     name = "mosquitto"
 
     def __init__(self, fleet: Fleet) -> None:
-        super().__init__()
-        self._fleet = fleet
+        super().__init__(fleet)
         search = os.environ.get("PATH", "") + ":/usr/sbin"
-        self._binary = shutil.which("mosquitto", path=search) or "mosquitto"
+        self._binary = shutil.which("mosquitto", path=search) or ""
+        if not self._binary:
+            message = "mosquitto is not installed"
+            raise Unavailable(message)
 
     def version(self) -> str:
         """What ``mosquitto -h`` says first."""
@@ -256,19 +160,17 @@ class Mosquitto(Broker):
 
     def start(self) -> None:
         """Writes the configuration and starts the broker."""
-        folder = self._fleet.folder / self.name
-        folder.mkdir()
-        acl, log = folder / "acl", folder / "log"
+        acl = self.folder / "acl"
         acl.write_text(MOSQUITTO_ACL, encoding="utf-8")
         acl.chmod(0o600)
         self.port = free_port()
-        server = self._fleet.deployment.server
+        certificate, key = self.credentials
         settings = {
             "listener": f"{self.port} {ADDRESS}",
             "tls_version": "tlsv1.3",
             "cafile": self._fleet.authority,
-            "certfile": server / SERVER_CERTIFICATE,
-            "keyfile": server / SERVER_KEY,
+            "certfile": certificate,
+            "keyfile": key,
             "require_certificate": "true",
             "use_identity_as_username": "true",
             "allow_anonymous": "false",
@@ -284,12 +186,11 @@ class Mosquitto(Broker):
             # As root it would become another user, who cannot read the keys.
             "user": getpass.getuser(),
         }
-        config = folder / "mosquitto.conf"
+        config = self.folder / "mosquitto.conf"
         config.write_text(
             "".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8"
         )
-        self._launch([self._binary, "-c", str(config)], log)
-        self._await_port(log)
+        self._launch([self._binary, "-c", str(config)], self.folder / "log")
 
 
 class Motte(Broker):
@@ -298,37 +199,65 @@ class Motte(Broker):
     name = "motte"
 
     def __init__(self, fleet: Fleet) -> None:
-        super().__init__()
-        self._fleet = fleet
+        super().__init__(fleet)
+        self._plane = DataPlane(fleet)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running data plane."""
+        return self._plane.pid
 
     def version(self) -> str:
         """The version of the package."""
         return f"motte {__version__}"
 
     def start(self) -> None:
-        """Writes configuration and snapshot and starts the data plane."""
-        deployment = self._fleet.deployment
-        deployment.config_file.write_text(MOTTE_CONFIG, encoding="utf-8")
-        deployment.policy_file.write_text(MOTTE_POLICY, encoding="utf-8")
-        compiled = compile_file(
-            deployment.policy_file, fleet=FLEET, generation=1, exceptions=Exceptions()
-        )
-        write_private(deployment.snapshot, compiled.snapshot_json)
-        log = self._fleet.folder / "motte.log"
-        self._launch([sys.executable, "-m", "motte.plane.data_plane", str(deployment.root)], log)
-        deadline = time.monotonic() + START_SECONDS
-        while not deployment.listener_file.exists():
-            self._check_alive(log)
-            if time.monotonic() > deadline:
-                message = f"{self.name} wrote no {deployment.listener_file}"
-                raise RuntimeError(message)
-            time.sleep(0.02)
-        self.port = int(json.loads(deployment.listener_file.read_bytes())["port"])
-        self._await_port(log)
+        """Starts the data plane with the policy of the benchmark."""
+        self._plane.start()
+        self.port = self._plane.port
+
+    def stop(self) -> None:
+        """Ends the data plane."""
+        self._plane.stop()
+
+
+class Sink(Broker):
+    """The generator's own sink: what a line comes to with no broker at all, on one thread."""
+
+    name = "sink"
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._generator: Generator | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running sink."""
+        if self._generator is None:
+            message = "the sink is not running"
+            raise RuntimeError(message)
+        return self._generator.pid
+
+    def version(self) -> str:
+        """It is part of the generator."""
+        return "of the load generator"
+
+    def start(self) -> None:
+        """Starts the sink on a free port."""
+        certificate, key = self.credentials
+        mode: dict[str, object] = {"sink": {"certificate": str(certificate), "key": str(key)}}
+        self._generator = Generator(self._fleet.target(0).scenario(mode))
+        self.port = self._generator.event(START_SECONDS)["port"]
+
+    def stop(self) -> None:
+        """Ends the sink."""
+        if self._generator is not None:
+            self._generator.stop()
+            self._generator = None
 
 
 def free_port() -> int:
-    """A port that nobody listens on now; Mosquitto cannot choose one itself."""
+    """A port that nobody listens on now, for brokers that cannot choose one themselves."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         port: int = probe.getsockname()[1]

@@ -1,8 +1,9 @@
-"""Runs every line of the benchmark against both brokers in turn and prints the ratios.
+"""Runs every line of the benchmark against all brokers in turn and prints the ratios.
 
-usage: python -m benches.compare [--rounds N] [--seconds S] [--only KEY …] [--broker NAME]
+usage: python -m benches.compare [--rounds N] [--seconds S] [--only KEY …] [--brokers NAME …]
+           [--pin] [--hold [KEY …]]
 
-The method is described in benches/README.md.
+The method is described in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -12,227 +13,107 @@ import contextlib
 import json
 import os
 import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from benches.brokers import Broker, Fleet, Mosquitto, Motte, make_fleet
-from benches.scenarios import Line, lines
+from benches.brokers import Broker, Mosquitto, Motte, Sink, Unavailable
+from benches.holding import HOLDINGS
+from benches.peers.brokers import Mochi, Nats
+from benches.picture import picture
+from benches.table import Sample, show, summarize
+from motte.bench.fleet import Fleet, make_fleet
+from motte.bench.generator import Report, run, value_of
+from motte.bench.lines import MANY, Line, lines
+from motte.bench.target import BenchError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benches" / "results"
-BROKERS: Final = {"motte": Motte, "mosquitto": Mosquitto}
-PLAIN_WIDTH: Final = 120
+BROKERS: Final[dict[str, type[Broker]]] = {
+    kind.name: kind for kind in (Motte, Mosquitto, Mochi, Nats, Sink)
+}
+PLAIN_WIDTH: Final = 160
 """Width of the table, in characters, where nobody says how wide the output is."""
-RUN_PATIENCE_SECONDS: Final = 120
-"""Longest time that one run may take beyond its measured part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One run of one line against one broker."""
+@dataclass(slots=True)
+class Bench:
+    """One run of the whole program."""
 
-    line: str
-    broker: str
-    round: int
-    value: float
-    """Messages or connections per second; microseconds on a latency line."""
-    broker_cpu_microseconds: float
-    """Processor time of the broker for each message or connection."""
-    generator_cpu_microseconds: float
-    """Processor time of the load generator for each, its own connections and start included."""
-    resident_mebibytes: float
-    report: dict[str, Any]
+    options: argparse.Namespace
+    fleet: Fleet
+    brokers: list[Broker]
+    console: Console
+    samples: list[Sample] = field(default_factory=list)
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    """What each broker came to on each line last, for the lines that run at half of it."""
 
+    def measure(self) -> list[Line]:
+        """All rounds of all lines; who goes first changes every round. Returns the lines."""
+        wanted = [
+            line
+            for line in lines(self.fleet.parties, self.options.seconds)
+            if _is_wanted(line, self.options.only)
+        ]
+        with self.console.status("starting") as status:
+            for line in wanted:
+                for number in range(self.options.rounds):
+                    order = self.brokers if number % 2 == 0 else self.brokers[::-1]
+                    for broker in order:
+                        status.update(f"{line.title}: round {number + 1}, {broker.name}")
+                        self._measure_one(broker, line, number)
+        self._check_same_cryptography()
+        return wanted
 
-class BenchmarkError(Exception):
-    """A run that gives no figure."""
-
-
-def load_binary() -> Path:
-    """Where cargo put the load generator."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    binary = target / "release" / "motte-load"
-    if not binary.exists():
-        message = f"{binary} is missing; build it with `cargo build --release -p motte-load`"
-        raise BenchmarkError(message)
-    return binary
-
-
-def run_once(
-    binary: Path, fleet: Fleet, broker: Broker, line: Line, number: int, seconds: float
-) -> Sample:
-    """Runs one line against one broker."""
-    scenario = fleet.folder / "scenario.json"
-    description = {
-        "address": f"127.0.0.1:{broker.port}",
-        "server_name": "localhost",
-        "authority": str(fleet.authority),
-        "mode": line.mode,
-    }
-    scenario.write_text(json.dumps(description), encoding="utf-8")
-    before, generator_before = broker.cpu_seconds(), children_cpu_seconds()
-    done = subprocess.run(
-        [str(binary), str(scenario)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds + RUN_PATIENCE_SECONDS,
-    )
-    used = broker.cpu_seconds() - before
-    generator_used = children_cpu_seconds() - generator_before
-    if done.returncode != 0:
-        message = f"{line.title} against {broker.name}: {done.stderr.strip()}"
-        raise BenchmarkError(message)
-    report: dict[str, Any] = json.loads(done.stdout)
-    if line.is_handshakes:
-        value, work = report["connections_per_second"], report["connections"]
-    else:
-        check_nothing_lost(line, broker, report)
-        value, work = report["messages_per_second"], report["delivered"]
-    if line.is_paced:
-        value = report["latency_microseconds"]["p50"]
-    return Sample(
-        line=line.key,
-        broker=broker.name,
-        round=number,
-        value=value,
-        broker_cpu_microseconds=used * 1e6 / max(1, work),
-        generator_cpu_microseconds=generator_used * 1e6 / max(1, work),
-        resident_mebibytes=broker.resident_mebibytes(),
-        report=report,
-    )
-
-
-def children_cpu_seconds() -> float:
-    """Processor time of all load generators that have ended so far."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def check_nothing_lost(line: Line, broker: Broker, report: dict[str, Any]) -> None:
-    """At QoS 1 a lost or repeated message makes the figure worthless; at QoS 0 it is reported."""
-    wrong = {key: report[key] for key in ("lost", "out_of_order", "unacknowledged") if report[key]}
-    if wrong and report["qos"] > 0:
-        message = f"{line.title} against {broker.name}: {wrong} of {report['published']} messages"
-        raise BenchmarkError(message)
-
-
-def check_same_cryptography(samples: list[Sample]) -> None:
-    """Both brokers must have negotiated the same, or the comparison is not one."""
-    negotiated = {json.dumps(sample.report["tls"], sort_keys=True) for sample in samples}
-    if len(negotiated) > 1:
-        message = f"the brokers negotiated different TLS: {sorted(negotiated)}"
-        raise BenchmarkError(message)
-
-
-def measure(
-    options: argparse.Namespace, fleet: Fleet, brokers: list[Broker], console: Console
-) -> list[Sample]:
-    """All rounds of all lines. Each round runs both brokers; who goes first changes every round."""
-    binary = load_binary()
-    samples: list[Sample] = []
-    chosen = [
-        line
-        for line in lines(fleet, options.seconds)
-        if not options.only or line.key in options.only
-    ]
-    with console.status("starting") as status:
-        for line in chosen:
-            for number in range(options.rounds):
-                order = brokers if number % 2 == 0 else brokers[::-1]
-                for broker in order:
-                    status.update(f"{line.title}: round {number + 1}, {broker.name}")
-                    samples.append(run_once(binary, fleet, broker, line, number, options.seconds))
-    check_same_cryptography(samples)
-    return samples
-
-
-def median(samples: list[Sample], line: str, broker: str, attribute: str = "value") -> float:
-    """The median over the rounds."""
-    values: list[float] = [
-        getattr(sample, attribute)
-        for sample in samples
-        if sample.line == line and sample.broker == broker
-    ]
-    return statistics.median(values)
-
-
-def latency(samples: list[Sample], line: str, broker: str, figure: str) -> float:
-    """The median over the rounds of a percentile, in microseconds."""
-    values: list[float] = [
-        sample.report["latency_microseconds"][figure]
-        for sample in samples
-        if sample.line == line and sample.broker == broker
-    ]
-    return statistics.median(values)
-
-
-def lost(samples: list[Sample], line: str, broker: str) -> str:
-    """Messages lost at QoS 0 in all rounds together."""
-    reports = [
-        sample.report for sample in samples if sample.line == line and sample.broker == broker
-    ]
-    if any("lost" not in report for report in reports):
-        return ""
-    return f"{sum(report['lost'] for report in reports):,}"
-
-
-def summarize(samples: list[Sample], chosen: list[Line], names: list[str]) -> list[dict[str, Any]]:
-    """One row for each line: medians and, with both brokers, the ratio; above 1 Motte wins."""
-    rows = []
-    for line in chosen:
-        row: dict[str, Any] = {"line": line.key, "title": line.title, "unit": line.unit}
-        for name in names:
-            row[name] = {
-                "median": median(samples, line.key, name),
-                "cpu_microseconds": median(samples, line.key, name, "broker_cpu_microseconds"),
-                "p99_microseconds": latency(samples, line.key, name, "p99"),
-                "lost": lost(samples, line.key, name),
-            }
-        if len(names) > 1:
-            ratio = row["motte"]["median"] / row["mosquitto"]["median"]
-            # A shorter latency is better.
-            row["ratio"] = 1 / ratio if line.is_paced else ratio
-        rows.append(row)
-    return rows
-
-
-def show(rows: list[dict[str, Any]], names: list[str], console: Console) -> None:
-    """Prints the table."""
-    table = Table(box=SIMPLE_HEAD, caption="medians of all rounds", caption_justify="left")
-    table.add_column("line")
-    for name in names:
-        table.add_column(name, justify="right")
-    if len(names) > 1:
-        table.add_column("ratio", justify="right")
-    for figure in ("CPU µs each", "p99 latency µs", "lost"):
-        table.add_column(figure, justify="right")
-    for row in rows:
-        sides = [row[name] for name in names]
-        cells = [f"{row['title']}, {row['unit']}", *(f"{side['median']:,.0f}" for side in sides)]
-        if len(names) > 1:
-            style = "green" if row["ratio"] >= 1 else "red"
-            cells.append(f"[{style}]{row['ratio']:.2f}[/]")
-        cells.append(" / ".join(f"{side['cpu_microseconds']:.1f}" for side in sides))
-        cells.append(" / ".join(f"{side['p99_microseconds']:,.0f}" for side in sides))
-        cells.append(" / ".join(side["lost"] for side in sides if side["lost"]))
-        table.add_row(*cells)
-    console.print(table)
-    if len(names) > 1:
-        console.print(
-            f"Columns with two figures: {' / '.join(names)}. A ratio above 1: Motte wins."
+    def _measure_one(self, broker: Broker, line: Line, number: int) -> None:
+        if _qos(line) > broker.highest_qos:
+            return
+        if line.half_of is not None:
+            line = line.at_rate(self.rates[broker.name, line.half_of] / 2)
+        before = broker.cpu_seconds()
+        target = self.fleet.target(broker.port)
+        try:
+            result: Report = run(target, line.mode, seconds=self.options.seconds)
+            value, count = value_of(line, result.report)
+        except BenchError as error:
+            self.console.print(f"{broker.name}, {line.title}: no figure, {error.message}")
+            return
+        self.rates[broker.name, line.key] = value
+        self.samples.append(
+            Sample(
+                line=line.key,
+                broker=broker.name,
+                round=number,
+                value=value,
+                broker_microseconds=(broker.cpu_seconds() - before) * 1e6 / max(1, count),
+                generator_microseconds=result.cpu_seconds * 1e6 / max(1, count),
+                report=result.report,
+            )
         )
+
+    def _check_same_cryptography(self) -> None:
+        """All brokers must have negotiated the same, or the comparison is not one."""
+        suites = {
+            (tls["protocol"], tls["cipher_suite"], tls["key_exchange"])
+            for sample in self.samples
+            if (tls := sample.report["tls"])
+        }
+        if len(suites) > 1:
+            raise BenchError(f"the brokers negotiated different TLS: {sorted(suites)}")
+
+
+def _qos(line: Line) -> int:
+    qos: int = line.mode.get("throughput", {}).get("qos", 0)
+    return qos
+
+
+def _is_wanted(line: Line, only: list[str] | None) -> bool:
+    return only is None or line.key in only or line.key.replace("one", "latency", 1) in only
 
 
 def machine() -> dict[str, Any]:
@@ -253,53 +134,100 @@ def machine() -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Measures, prints and keeps the result."""
-    parser = argparse.ArgumentParser(description="Motte beside Mosquitto")
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description="Motte beside other brokers")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each line")
     parser.add_argument("--seconds", type=float, default=3.0, help="measured time of a run")
     parser.add_argument("--only", nargs="+", metavar="KEY", help="lines to run, by their keys")
-    parser.add_argument("--broker", choices=list(BROKERS), help="one broker alone, no ratios")
-    options = parser.parse_args()
+    parser.add_argument("--brokers", nargs="+", choices=list(BROKERS), default=list(BROKERS))
+    parser.add_argument(
+        "--pin", action="store_true", help="each broker on one core, the generator on the others"
+    )
+    parser.add_argument(
+        "--hold",
+        nargs="*",
+        metavar="KEY",
+        help=f"measure held connections: {', '.join(HOLDINGS)}; all, if none is named",
+    )
+    return parser.parse_args()
+
+
+def start(options: argparse.Namespace, fleet: Fleet, stack: contextlib.ExitStack) -> Bench:
+    """Starts every broker that this machine has."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=PLAIN_WIDTH)
-    names = [options.broker] if options.broker else list(BROKERS)
-    facts = machine()
-    with (
-        tempfile.TemporaryDirectory(prefix="motte-bench-") as folder,
-        contextlib.ExitStack() as stack,
-    ):
-        fleet = make_fleet(Path(folder))
-        brokers: list[Broker] = [stack.enter_context(BROKERS[name](fleet)) for name in names]
-        versions = {broker.name: broker.version() for broker in brokers}
-        console.print(f"{facts['processor']}, {facts['cores']} cores; {versions}")
-        samples = measure(options, fleet, brokers, console)
-        measured = {sample.line for sample in samples}
-        chosen = [line for line in lines(fleet, options.seconds) if line.key in measured]
-    rows = summarize(samples, chosen, names)
-    show(rows, names, console)
+        console = Console(width=PLAIN_WIDTH, soft_wrap=True)
+    brokers: list[Broker] = []
+    for name in options.brokers:
+        try:
+            brokers.append(stack.enter_context(BROKERS[name](fleet)))
+        except Unavailable as error:
+            console.print(f"{name} is left out: {error}")
+    if options.pin:
+        cores = sorted(os.sched_getaffinity(0))
+        for broker in brokers:
+            broker.pin({cores[0]})
+        os.sched_setaffinity(0, set(cores[1:]) or set(cores))
+    return Bench(options, fleet, brokers, console)
+
+
+def keep(bench: Bench, facts: dict[str, Any], result: dict[str, Any]) -> None:
+    """Writes the result and its picture."""
     moment = datetime.now(UTC)
-    result = {
+    document = {
         "at": moment.isoformat(timespec="seconds"),
         "machine": facts,
-        "versions": versions,
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "rows": rows,
-        "samples": [asdict(sample) for sample in samples],
+        "versions": {broker.name: broker.version() for broker in bench.brokers},
+        "options": vars(bench.options),
+        **result,
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{moment:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console.print(f"written to {path.relative_to(ROOT)}")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    bench.console.print(f"written to {path.relative_to(ROOT)}")
+    if result.get("rows"):
+        drawn = path.with_suffix(".svg")
+        drawn.write_text(picture(result["rows"]), encoding="utf-8")
+        bench.console.print(f"drawn in {drawn.relative_to(ROOT)}")
+
+
+def main() -> int:
+    """Measures, prints and keeps the result."""
+    options = arguments()
+    facts = machine()
+    with tempfile.TemporaryDirectory(prefix="motte-bench-") as folder:
+        if options.hold is not None:
+            return hold(options, Path(folder), facts)
+        with contextlib.ExitStack() as stack:
+            bench = start(options, make_fleet(Path(folder), MANY), stack)
+            bench.console.print(f"{facts['processor']}, {facts['cores']} cores")
+            measured = bench.measure()
+            names = [broker.name for broker in bench.brokers]
+            rows = summarize(bench.samples, measured, names)
+            show(rows, names, bench.console)
+            samples = [asdict(sample) for sample in bench.samples]
+            keep(bench, facts, {"rows": rows, "samples": samples})
+    return 0
+
+
+def hold(options: argparse.Namespace, folder: Path, facts: dict[str, Any]) -> int:
+    """Measures what needs thousands of connections, one broker after another."""
+    chosen = options.hold or list(HOLDINGS)
+    results: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        fleet = make_fleet(folder, max(HOLDINGS[key].clients for key in chosen))
+        bench = start(argparse.Namespace(**vars(options) | {"brokers": []}), fleet, stack)
+        for key in chosen:
+            results[key] = HOLDINGS[key].measure(fleet, options.brokers, BROKERS, bench.console)
+        keep(bench, facts, {"held": results})
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BenchmarkError as error:
+    except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -25,6 +25,7 @@ __all__ = [
     "format_spiffe",
     "parse_spiffe",
     "parse_toml",
+    "run_load",
     "serve",
 ]
 
@@ -185,6 +186,12 @@ def default_limits(kind: str) -> dict[str, int]:
 
 def parse_toml(text: str) -> TomlValue:
     """Reads TOML. Raises `TomlError` with line and column."""
+
+def run_load(scenario_json: str) -> None:
+    """Puts load on a broker and writes to standard output, in lines of JSON, what came back.
+
+    Raises `RuntimeError` for a scenario beyond the limits and for a broker that fails.
+    """
 
 def serve(settings_json: str) -> None:
     """Serves until SIGTERM, SIGINT or the `stop` command. Python does not run meanwhile."""

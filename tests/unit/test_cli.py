@@ -99,7 +99,7 @@ class TestEveryCommand:
 
     def test_can_print_json_and_be_told_where(self) -> None:
         for path, command in commands():
-            if path in (["policy", "example"], ["demo"]):  # about no deployment
+            if path in (["policy", "example"], ["demo"], ["bench"]):  # about no deployment
                 continue
             options = {name for parameter in command.params for name in parameter.opts}
             assert {"--json", "--directory", "-C"} <= options, path

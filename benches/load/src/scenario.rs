@@ -92,6 +92,10 @@ pub(crate) struct Throughput {
     /// Whether sessions outlive their connections, so that a durable broker has to store messages.
     #[serde(default)]
     pub(crate) persistent: bool,
+    /// Whether each message is a TLS record and a system call of its own, as from devices, instead of all
+    /// that are due on a connection together.
+    #[serde(default)]
+    pub(crate) unbatched: bool,
     /// Time at the start that is not measured, in seconds.
     pub(crate) warmup_seconds: f64,
     /// Time that is measured, in seconds.

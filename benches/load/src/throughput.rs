@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
             if now >= end {
                 return Ok(());
             }
-            self.publish(now);
+            self.publish(now)?;
             self.flush()?;
             let next_message = self.next_due().map_or(end, |due| due.min(end));
             self.turn_of_events(events, scratch, next_message.saturating_duration_since(now))?;
@@ -204,7 +204,7 @@ impl<'a> Run<'a> {
     }
 
     /// Fills the windows, one message of each publisher in turn.
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self, now: Instant) -> Result<(), LoadError> {
         let sent_at = nanoseconds(now.saturating_duration_since(self.started));
         let subscribers = u64::from(self.load.subscribers.count);
         let on_their_way = self.books.published() * subscribers - self.books.delivered - self.books.missed;
@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
             let link = self.links.get_mut(subscribers as usize + number);
             let publisher = self.books.publishers.get_mut(number);
             let (Some(link), Some(publisher)) = (link, publisher) else {
-                return;
+                break;
             };
             let open = self.load.qos == 0 || publisher.unacknowledged < self.load.window;
             if !open || link.is_blocked() || publisher.published == MAXIMUM_MESSAGES {
@@ -241,7 +241,11 @@ impl<'a> Run<'a> {
             publisher.template.append(packet_id, mark, &mut link.pending);
             publisher.published += 1;
             publisher.unacknowledged += u32::from(self.load.qos > 0);
+            if self.load.unbatched {
+                link.flush()?;
+            }
         }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), LoadError> {

@@ -11,6 +11,7 @@
 )]
 
 mod error;
+mod load;
 mod policy;
 mod radius;
 mod serve;
@@ -28,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod _core {
     #[pymodule_export]
     use crate::error::{ServeError, SnapshotError, TomlError};
+    #[pymodule_export]
+    use crate::load::run_load;
     #[pymodule_export]
     use crate::policy::{
         Decision, Snapshot, check_fleet, check_identity_value, check_topic_filter, check_topic_name,

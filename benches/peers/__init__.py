@@ -1,0 +1,1 @@
+"""Brokers that package registries give, configured like the others."""
