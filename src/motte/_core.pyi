@@ -91,6 +91,7 @@ class Decision:
             "not-granted",
             "denied-by-rule",
             "wildcard",
+            "share-not-granted",
             "retain-not-granted",
             "qos-not-granted",
             "will-not-granted",

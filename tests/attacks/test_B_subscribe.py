@@ -122,7 +122,7 @@ def test_B5_a_denied_filter_is_not_installed(fleet: Fleet, path: str, share: str
     ["$share/g/{site}/dev/{b}/cmd", "$share/g/#", "$share/g/{site}/dev/{a}/cmd", "$queue/x"],
 )
 def test_B6_a_share_is_no_way_around_a_denial(fleet: Fleet, topic_filter: str) -> None:
-    """Shared subscriptions are not in use; the refusal does not depend on the inner filter."""
+    """A device has no group; its refusal does not depend on the inner filter."""
     client = fleet.attacker()
     asked = topic_filter.format(site=fleet.space.site, a=fleet.a.id, b=fleet.b.id)
     shared = asked.startswith("$share")
@@ -132,6 +132,38 @@ def test_B6_a_share_is_no_way_around_a_denial(fleet: Fleet, topic_filter: str) -
     backend.publish(fleet.b_cmd, b"secret", 1)
     backend.publish(fleet.a_cmd, b"mine", 1)
     client.expect_nothing()
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        ("$share/g/{site}/c/+", True),
+        ("$share/g/{site}/a/+", False),
+        ("$share/g/{site}/a/x", True),
+        ("$share/g/{site}/a/#", False),
+        ("$share/g/{site}/a/secret", False),
+        ("$share/g/{site}/b", False),
+        ("$share/g/#", False),
+        ("$share/h/{site}/a/x", False),
+        ("$queue/{site}/a/x", False),
+        ("$share/g/$share/g/{site}/a/x", False),
+        ("$share/g/$queue/{site}/a/x", False),
+    ],
+)
+def test_B6_the_inner_filter_and_the_group_are_both_judged(
+    fleet: Fleet, asked: str, granted: bool
+) -> None:
+    fleet.space.role(
+        "sharing",
+        kind="service",
+        subscribe=["{site}/a/+", "{site}/b", "{site}/c/+"],
+        deny=["{site}/b", "{site}/a/secret"],
+        wildcards=True,
+        share=["g"],
+    )
+    client = fleet.space.client(fleet.version, fleet.space.service("sharing", "sharing"))
+    (code,) = client.subscribe(asked.format(site=fleet.space.site))
+    assert (code < FAILURE_311) is granted
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from tests.support.wire import Version
 
 CLIENT = "binds clients; Motte is a server"
 WEBSOCKET = "there is no WebSocket listener"
-SHARED = "shared subscriptions are refused in this version"
 
 
 def _numbers(spans: str) -> list[str]:
@@ -91,10 +90,6 @@ UNTESTED: dict[Version, dict[str, str]] = {
         "MQTT-3.15.2-2": "Motte sends no AUTH",
         "MQTT-3.15.2-3": "Motte sends no AUTH",
         "MQTT-4.5.0-2": CLIENT,
-        "MQTT-4.8.2-3": SHARED,
-        "MQTT-4.8.2-4": SHARED,
-        "MQTT-4.8.2-5": SHARED,
-        "MQTT-4.8.2-6": SHARED,
         "MQTT-4.12.0-2": "Motte has no enhanced authentication",
         "MQTT-4.12.0-3": CLIENT,
         "MQTT-4.12.0-4": "Motte has no enhanced authentication",

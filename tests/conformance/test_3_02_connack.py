@@ -59,7 +59,7 @@ def test_what_the_server_takes(space: Space, version: Version) -> None:
     assert connack.number(Property.RECEIVE_MAXIMUM) == LIMITS["inflight"]
     assert connack.number(Property.TOPIC_ALIAS_MAXIMUM) == LIMITS["topic_aliases"]
     assert connack.number(Property.MAXIMUM_PACKET_SIZE) == LIMITS["packet"]
-    assert connack.number(Property.SHARED_SUBSCRIPTION_AVAILABLE) == 0
+    assert connack.number(Property.SHARED_SUBSCRIPTION_AVAILABLE) in (None, 1)
     assert connack.number(Property.MAXIMUM_QOS) is None
     assert connack.number(Property.RETAIN_AVAILABLE) in (None, 1)
     assert connack.number(Property.SUBSCRIPTION_IDENTIFIERS_AVAILABLE) in (None, 1)

@@ -50,23 +50,6 @@ def test_retain_handling_3(space: Space, version: Version) -> None:
     client.expect_closed(Reason.PROTOCOL_ERROR, Reason.MALFORMED_PACKET)
 
 
-@pytest.mark.statement("MQTT-3.8.3-4")
-@pytest.mark.only(Version.V5)
-def test_no_local_on_a_shared_subscription(space: Space, version: Version) -> None:
-    client = space.client(version)
-    shared = "$share/g/" + space.topic("a")
-    client.send(wire.subscribe(version, 1, [(shared, wire.options(no_local=True))]))
-    client.expect_closed(Reason.PROTOCOL_ERROR)
-
-
-def test_a_shared_subscription_is_refused(space: Space, version: Version) -> None:
-    client = space.client(version)
-    expected = FAILURE_311 if version is Version.V311 else 0x9E
-    assert client.subscribe("$share/g/" + space.topic("a")) == (expected,)
-    client.publish(space.topic("a"), b"x")
-    client.expect_nothing()
-
-
 @pytest.mark.statement("MQTT-3.8.4-1", "MQTT-3.8.4-2")
 def test_a_subscribe_is_answered(space: Space, version: Version) -> None:
     client = space.client(version)

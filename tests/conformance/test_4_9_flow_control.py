@@ -148,21 +148,3 @@ def test_garbage_on_a_connection(space: Space, version: Version, garbage: bytes)
     client = space.client(version)
     client.send(garbage)
     client.expect_closed(Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR, Reason.PACKET_TOO_LARGE)
-
-
-@pytest.mark.statement("MQTT-4.8.2-1", "MQTT-4.8.2-2")
-@pytest.mark.only(Version.V5)
-@pytest.mark.parametrize(
-    "shared", ["$share/", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/a#/b"]
-)
-def test_a_shared_filter_that_is_malformed(space: Space, version: Version, shared: str) -> None:
-    client = space.client(version)
-    client.send(wire.subscribe(version, 1, [(shared, 0)]))
-    packet = client.receive()
-    reason = packet.reasons[0] if packet.type is Type.SUBACK else packet.reason
-    assert reason in (
-        Reason.TOPIC_FILTER_INVALID,
-        Reason.MALFORMED_PACKET,
-        Reason.PROTOCOL_ERROR,
-        Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
-    )

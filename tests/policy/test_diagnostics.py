@@ -60,6 +60,11 @@ def roles(count: int) -> str:
     return "".join(f'[role.a{n}]\nmatch = {{ group = "g{n}" }}\n' for n in range(count))
 
 
+def groups(count: int) -> str:
+    names = ", ".join(f'"g{number}"' for number in range(count))
+    return f'[role.a]\nmatch = {{ service = "x" }}\nsubscribe = ["a"]\nshare = [{names}]\n'
+
+
 def rules(roles: int) -> str:
     topics = [f"t{number}" for number in range(100)]
     heads = (f'[role.a{n}]\nmatch = {{ group = "g{n}" }}\n' for n in range(roles))
@@ -80,6 +85,8 @@ BIG = {
     "ever use this)",
     rules_in_a_list(101): "policy.toml:105:1: error: `deny` has 101 rules, 100 is the most of one "
     "role (hint: use placeholders or wildcards, or split the role in two with the same match)",
+    groups(17): "policy.toml:4:112: error: `share` has 17 groups, 16 is the most of one role "
+    "(hint: split the role in two with the same match)",
     roles(257): "policy.toml:513:7: error: the policy has 257 roles, 256 is the most (hint: a role "
     "is for a kind of thing: tell single things apart with `{device}` and attributes)",
     rules(41): "policy.toml:1:1: error: the policy has 4100 grants and denials, 4096 is the most "

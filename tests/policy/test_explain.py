@@ -232,9 +232,24 @@ REFUSED: list[tuple[Question, str, str, tuple[str, ...]]] = [
     ),
     (
         Question(TOASTER, Action.SUBSCRIBE, "$share/g/toasters/toaster-1/command"),
-        "reserved",
-        "shared subscriptions are refused, whatever is granted",
-        ("shared subscriptions are refused; subscribe to the topic itself",),
+        "share-not-granted",
+        "a device cannot hold a shared subscription",
+        ("subscribe to `toasters/toaster-1/command` itself: then nobody loses a message to it",),
+    ),
+    (
+        Question(DASHBOARD, Action.SUBSCRIBE, "$share/g/toasters/+/telemetry"),
+        "share-not-granted",
+        "no role of this service that grants the topic has the group `g`",
+        (
+            'to allow it, write `share = ["g"]` in role `dashboard` (policy.toml:10)',
+            "subscribe to `toasters/+/telemetry` itself: then nobody loses a message to it",
+        ),
+    ),
+    (
+        Question(DASHBOARD, Action.SUBSCRIBE, "$share/g"),
+        "malformed",
+        "a shared subscription is `$share/GROUP/FILTER`, its group without `+` and `#`",
+        (WELL_FORMED,),
     ),
     (
         Question(TOASTER, Action.PUBLISH, "toasters/#"),

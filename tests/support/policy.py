@@ -42,6 +42,7 @@ def role(
     subscribe: Sequence[Grant] = (),
     deny: Sequence[Grant] = (),
     wildcards: bool = False,
+    share: Sequence[str] = (),
     limits: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """One role of a snapshot. A grant is a topic pattern or a dict with its other fields."""
@@ -60,6 +61,7 @@ def role(
             for grant in deny
         ],
         "wildcards": wildcards,
+        "share": list(share),
         "limits": LIMITS | dict(limits or {}),
     }
 
@@ -118,6 +120,7 @@ def standard_roles() -> list[dict[str, Any]]:
             publish=[everything],
             subscribe=["t/{site}/#"],
             wildcards=True,
+            share=["crew", "other"],
         ),
         # The same without wildcards.
         role(
@@ -149,6 +152,7 @@ def standard_roles() -> list[dict[str, Any]]:
             ],
             subscribe=["{site}/dev/+/tel", "{site}/dev/+/state", "{site}/dev/+/once"],
             wildcards=True,
+            share=["backend"],
         ),
         # An owner of topics that wildcards at the front must not reach.
         role(

@@ -69,6 +69,7 @@ class Space:
         subscribe: Sequence[policy.Grant] = (),
         deny: Sequence[policy.Grant] = (),
         wildcards: bool = False,
+        share: Sequence[str] = (),
         limits: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
         """A role for identities of this test and group alone, in force when this returns."""
@@ -81,6 +82,7 @@ class Space:
             subscribe=subscribe,
             deny=deny,
             wildcards=wildcards,
+            share=share,
             limits=limits,
         )
         self.plane.policy.roles.append(made)

@@ -2,24 +2,26 @@
 //!
 //! Everything here that has an effect on somebody else takes a [`Permit`], which only the guard makes.
 
+pub(crate) mod shared;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
 use motte_guard::{
-    Connected, Permit, Principal, Published, Retained, SessionGranted, Subscribed, WillGranted,
+    Connected, GroupRequest, Permit, Principal, Published, Retained, SessionGranted, Subscribed, WillGranted,
 };
 use motte_mqtt::{PacketId, QoS};
 use motte_policy::Rights;
 
 use crate::message::Message;
 use crate::names::{ConnectionId, SessionId, SessionName};
-use crate::session::{QueueLimits, Session, SubscriptionOptions, Will};
+use crate::session::{Copy, Session, SubscriptionOptions, Will};
 use crate::settings::IDENTIFIERS_PER_DELIVERY;
 use crate::store::{Change, Position, Store};
 use crate::topics::retained::RetainedMessages;
-use crate::topics::subscriptions::{Subscriber, Subscriptions};
+use crate::topics::subscriptions::{GroupId, Subscriber, Subscriptions, shared as shared_filter};
 
 /// The state that outlives connections.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Engine<S> {
     pub(crate) retained: RetainedMessages,
     pub(crate) store: S,
     found: Vec<Subscriber>,
+    found_groups: Vec<GroupId>,
     /// Connections whose session has something new to send.
     pub(crate) with_work: Vec<ConnectionId>,
     /// Messages that found a full queue since the process started.
@@ -59,6 +62,7 @@ impl<S: Store> Engine<S> {
             retained: RetainedMessages::default(),
             store,
             found: Vec::new(),
+            found_groups: Vec::new(),
             with_work: Vec::new(),
             dropped_by_full_queues: 0,
         }
@@ -163,7 +167,7 @@ impl<S: Store> Engine<S> {
 
     /// Ends a session with everything in it. The will is the caller's to publish or drop first.
     pub(crate) fn end_session(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::take) else {
+        let Some(mut session) = self.sessions.get_mut(id.0 as usize).and_then(Option::take) else {
             return;
         };
         for filter in session.subscriptions.keys() {
@@ -177,6 +181,7 @@ impl<S: Store> Engine<S> {
             }
         }
         self.free.push(id);
+        self.hand_over_of_ended(id, &mut session.outbound, &session.name);
         self.store.record(&Change::SessionEnded {
             session: &session.name,
         });
@@ -213,6 +218,27 @@ impl<S: Store> Engine<S> {
         is_new
     }
 
+    /// What a subscription would cost others, for the guard.
+    pub(crate) fn costs(&self, id: SessionId, filter: &str) -> (usize, Option<GroupRequest>) {
+        let group = shared_filter(filter).map(|_| {
+            let group = self
+                .subscriptions
+                .group_of(filter)
+                .and_then(|id| self.subscriptions.group(id));
+            let siblings = self
+                .session(id)
+                .and_then(|session| self.by_identity.get(&session.name.identity));
+            let sessions = siblings.into_iter().flatten().filter_map(|id| self.session(*id));
+            GroupRequest {
+                members: group.map_or(0, |group| group.members().len()),
+                held: sessions
+                    .map(|session| shared::shared_subscriptions(session).count())
+                    .sum(),
+            }
+        });
+        (self.subscriptions.search_with(filter), group)
+    }
+
     /// Ends a subscription; whether there was one.
     pub(crate) fn unsubscribe(&mut self, id: SessionId, filter: &str) -> bool {
         let Some(session) = self.session_mut(id) else {
@@ -227,6 +253,9 @@ impl<S: Store> Engine<S> {
             session: &name,
             filter,
         });
+        if shared_filter(filter).is_some() {
+            self.hand_over_of_left(id, filter);
+        }
         true
     }
 
@@ -251,6 +280,7 @@ impl<S: Store> Engine<S> {
                         session: &session.name,
                         sequence,
                         message,
+                        shared: None,
                     });
                 }
                 Some(_) => {}
@@ -342,6 +372,13 @@ impl<S: Store> Engine<S> {
             self.enqueue(message, matching, origin);
         }
         self.found = found;
+        let mut groups = std::mem::take(&mut self.found_groups);
+        groups.clear();
+        self.subscriptions.groups_matching(&message.topic, &mut groups);
+        for group in &groups {
+            self.share_out(*group, message);
+        }
+        self.found_groups = groups;
     }
 
     fn enqueue(&mut self, message: &Arc<Message>, matching: &[Subscriber], origin: Option<SessionId>) {
@@ -372,18 +409,21 @@ impl<S: Store> Engine<S> {
         if session.connection.is_none() && (qos == QoS::AtMostOnce || session.rights.roles().is_empty()) {
             return;
         }
-        let limits = session.rights.limits();
-        let limits = QueueLimits {
-            messages: limits.queue_messages as usize,
-            bytes: limits.queue_bytes,
+        let limits = session.queue_limits();
+        let copy = Copy {
+            qos,
+            retain,
+            identifiers,
+            shared: None,
         };
-        match session.outbound.push(message, qos, retain, identifiers, limits) {
+        match session.outbound.push(message, copy, limits) {
             Some(sequence) => {
                 if qos > QoS::AtMostOnce {
                     self.store.record(&Change::Queued {
                         session: &session.name,
                         sequence,
                         message,
+                        shared: None,
                     });
                 }
                 self.with_work.extend(session.connection);
@@ -407,6 +447,7 @@ impl<S: Store> Engine<S> {
 
     /// Lets go of what has expired, stored or waiting; returns how many messages that were.
     pub(crate) fn remove_expired(&mut self, now: Duration) -> usize {
+        self.sweep_shared();
         let mut count = self.remove_retained_where(|message| message.is_expired(now));
         for session in self.sessions.iter_mut().flatten() {
             for sequence in session.outbound.remove_expired(now) {

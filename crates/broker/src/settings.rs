@@ -44,6 +44,22 @@ pub(crate) const RETAINED_REPLAY: usize = 100_000;
 /// still match, their identifiers are left out.
 pub(crate) const IDENTIFIERS_PER_DELIVERY: usize = 32;
 
+/// QoS 0 messages that may wait for a member of a group that counts as ready for more. They wait for one
+/// turn of the connection, or for a network that takes no more; then another member is asked first.
+pub(crate) const READY_BACKLOG: usize = 64;
+
+/// Messages that change from one member of a group to others at once: when its connection is lost, when
+/// another one has room again, at each sweep. The rest follows at the next.
+pub(crate) const HANDED_OVER: usize = 1000;
+
+/// Messages that a member takes over from each other one when it acknowledges: enough to fill a window
+/// sooner than the network empties it.
+pub(crate) const PULLED: usize = 16;
+
+/// Places of a queue that are searched for messages of a group at once. Where a session has other
+/// subscriptions as well, theirs are passed over.
+pub(crate) const SHARED_SCAN: usize = 10_000;
+
 /// Between two sweeps for expired retained messages and refilled budgets.
 pub(crate) const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -50,6 +50,24 @@ pub enum Change<'a> {
         sequence: u64,
         /// The message.
         message: &'a Arc<Message>,
+        /// The whole filter of the shared subscription that it came by, `$share/<group>/<filter>`.
+        shared: Option<&'a str>,
+    },
+    /// A QoS 1 or 2 message of a group waits for another member. One change: it must never wait for
+    /// both, or for none.
+    HandedOver {
+        /// The session that it waited for.
+        from: &'a SessionName,
+        /// Its place in the order of that session's messages.
+        from_sequence: u64,
+        /// The session that it waits for now.
+        session: &'a SessionName,
+        /// Its place in the order of this session's messages.
+        sequence: u64,
+        /// The message.
+        message: &'a Arc<Message>,
+        /// The whole filter of the shared subscription, `$share/<group>/<filter>`.
+        shared: &'a str,
     },
     /// A waiting message is done: acknowledged, expired, withheld or dropped.
     Settled {

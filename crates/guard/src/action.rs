@@ -131,6 +131,19 @@ pub struct SubscribeRequest<'a> {
     pub existing: usize,
     /// Whether this one would be added, not replace one of them.
     pub is_new: bool,
+    /// Nodes of the subscription index that the longest search would visit with this filter in it.
+    pub search: usize,
+    /// For a shared subscription, what it would be added to.
+    pub group: Option<GroupRequest>,
+}
+
+/// The group that a shared subscription joins.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupRequest {
+    /// Its members now.
+    pub members: usize,
+    /// Shared subscriptions of the identity, in all its sessions.
+    pub held: usize,
 }
 
 /// The subscription may be installed.

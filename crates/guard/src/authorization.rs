@@ -1,19 +1,15 @@
 //! Layer 4: does the policy grant it?
 //!
 //! The policy decides; this layer asks the right questions, turns its refusals into denials, and adds
-//! what the policy knows nothing of: shared subscriptions, response topics and the sender's right at
-//! delivery.
+//! what the policy knows nothing of: response topics and the sender's right at delivery.
 
 use std::borrow::Cow;
 
 use motte_mqtt::ReasonCode;
-use motte_policy::{Cause, Decision, Grant, Refusal, Rights};
+use motte_policy::{Cause, Decision, Grant, Refusal, Rights, SHARE_LEVEL, Shared};
 
 use crate::evidence::escape;
 use crate::{Denial, Layer, Provenance};
-
-/// First level of a shared subscription, and a prefix that no topic has.
-const SHARED: &str = "$share";
 
 /// There is no policy, so there is no right (law 1).
 pub(crate) fn no_policy() -> Denial {
@@ -77,7 +73,8 @@ pub(crate) fn will(rights: &Rights, topic: &str, qos: u8, retain: bool) -> Resul
 
 /// May it subscribe to this filter?
 pub(crate) fn subscribe(rights: &Rights, filter: &str) -> Result<Grant, Denial> {
-    if is_shared(filter) {
+    // As with wildcards: whoever has no role for any learns that much from CONNACK already.
+    if !rights.allows_sharing() && is_shared(filter) {
         return Err(Denial::new(
             Layer::Authorization,
             "authorization.shared-subscription",
@@ -130,6 +127,20 @@ pub(crate) fn receive(rights: &Rights, topic: &str) -> Result<Grant, Denial> {
     )
 }
 
+/// May it receive a message as a member of this group?
+pub(crate) fn receive_shared(rights: &Rights, shared: &str, topic: &str) -> Result<Grant, Denial> {
+    let grant = receive(rights, topic)?;
+    match Shared::parse(shared) {
+        Ok(Some(Shared { group, .. })) if rights.has_group(group) => Ok(grant),
+        _ => Err(Denial::new(
+            Layer::Authorization,
+            rule_name(Cause::ShareNotGranted),
+            ReasonCode::NotAuthorized,
+            format!("no role grants \"{}\" any more", escape(shared)),
+        )),
+    }
+}
+
 /// Would the sender still be allowed to send what it sent?
 pub(crate) fn still_sent(rights: &Rights, provenance: Provenance, topic: &str) -> Result<Grant, Denial> {
     let Provenance {
@@ -146,7 +157,7 @@ pub(crate) fn still_sent(rights: &Rights, provenance: Provenance, topic: &str) -
 }
 
 fn is_shared(filter: &str) -> bool {
-    filter.split('/').next() == Some(SHARED)
+    filter.split('/').next() == Some(SHARE_LEVEL)
 }
 
 fn decide(decision: Decision, action: &str, topic: &str, malformed: ReasonCode) -> Result<Grant, Denial> {
@@ -186,6 +197,7 @@ const fn rule_name(cause: Cause) -> &'static str {
         Cause::NotGranted => "authorization.not-granted",
         Cause::DeniedByRule => "authorization.denied-by-rule",
         Cause::Wildcard => "authorization.wildcard",
+        Cause::ShareNotGranted => "authorization.share-not-granted",
         Cause::RetainNotGranted => "authorization.retain-not-granted",
         Cause::QosNotGranted => "authorization.qos-not-granted",
         Cause::WillNotGranted => "authorization.will-not-granted",

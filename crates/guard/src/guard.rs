@@ -308,7 +308,24 @@ impl Guard {
         provenance: Provenance,
         topic: &str,
     ) -> Result<Permit<Delivery>, Denial> {
-        let verdict = self.judge_delivery(reader_rights, sender, provenance, topic);
+        let verdict = self.judge_delivery(reader_rights, None, sender, provenance, topic);
+        self.counters.count(|passed| &mut passed.deliver, verdict)
+    }
+
+    /// [`Self::deliver`] to a member of a group: it has to have the right to the group as well. `shared`
+    /// is the whole filter, `$share/<group>/<filter>`.
+    ///
+    /// # Errors
+    /// If one of them has not. The message is to be withheld from this member.
+    pub fn deliver_shared(
+        &mut self,
+        reader_rights: &Rights,
+        shared: &str,
+        sender: &Arc<Principal>,
+        provenance: Provenance,
+        topic: &str,
+    ) -> Result<Permit<Delivery>, Denial> {
+        let verdict = self.judge_delivery(reader_rights, Some(shared), sender, provenance, topic);
         self.counters.count(|passed| &mut passed.deliver, verdict)
     }
 

@@ -45,8 +45,9 @@ mod time;
 mod tls;
 
 pub use action::{
-    Authenticated, ConnectRequest, Connected, Delivery, Provenance, PublishRequest, Published, RetainRequest,
-    Retained, SessionGranted, SessionRequest, SubscribeRequest, Subscribed, WillGranted, WillRequest,
+    Authenticated, ConnectRequest, Connected, Delivery, GroupRequest, Provenance, PublishRequest, Published,
+    RetainRequest, Retained, SessionGranted, SessionRequest, SubscribeRequest, Subscribed, WillGranted,
+    WillRequest,
 };
 pub use counters::{Counters, PassedCounters, RefusedCounters};
 pub use denial::{Denial, Layer};
@@ -54,7 +55,10 @@ pub use denials::{OverdueDenial, Strike, Subject};
 pub use guard::Guard;
 pub use identity::{CLIENT_ID_LENGTH, Principal};
 pub use permit::Permit;
-pub use quota::{SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND, TRACKED_IDENTITIES, WILL_BURST, WILLS_PER_SECOND};
+pub use quota::{
+    GROUP_MEMBERS, SEARCH_NODES, SHARED_SUBSCRIPTIONS, SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND,
+    TRACKED_IDENTITIES, WILL_BURST, WILLS_PER_SECOND,
+};
 pub use rights::CACHED_RIGHTS;
 pub use settings::{GuardSettings, InstallError};
 pub use time::Now;

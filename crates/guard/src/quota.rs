@@ -27,6 +27,18 @@ pub const TRACKED_IDENTITIES: usize = 262_144;
 /// SUBSCRIBE costs the broker more than the client (attacks R4, X9).
 pub const SUBSCRIBES_PER_SECOND: u32 = 5;
 
+/// Members of one group of a shared subscription. A message looks at each until one has room, so this
+/// bounds what a group of slow members costs.
+pub const GROUP_MEMBERS: usize = 64;
+
+/// Shared subscriptions of one identity, over all its sessions. Each gets its own copy of a message, so
+/// this bounds how often one identity can have the same message (attack X12).
+pub const SHARED_SUBSCRIPTIONS: usize = 32;
+
+/// Nodes of the subscription index that the search for one message may visit. Trees of filters that
+/// people write stay below 64; what doubles at every level is made to slow others down.
+pub const SEARCH_NODES: usize = 1024;
+
 /// Filters of SUBSCRIBE at once, or two full sets of the role's subscriptions if that is more: a client
 /// may come back twice in a row and subscribe to all it may.
 pub const SUBSCRIBE_BURST: u32 = 50;
@@ -279,6 +291,42 @@ pub(crate) fn check_subscriptions(limits: &RoleLimits, request: &SubscribeReques
             format!(
                 "{} subscriptions exist, the role allows {allowed}",
                 request.existing
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What a filter costs others: members of a group, copies of a message, the search for readers.
+pub(crate) fn check_costs(request: &SubscribeRequest<'_>) -> Result<(), Denial> {
+    if !request.is_new {
+        return Ok(());
+    }
+    if request.search > SEARCH_NODES {
+        return Err(exceeded(
+            "quota.search",
+            format!(
+                "with this filter, finding the readers of a message could take {} steps, {SEARCH_NODES} is the most",
+                request.search
+            ),
+        ));
+    }
+    let Some(group) = request.group else { return Ok(()) };
+    if group.members >= GROUP_MEMBERS {
+        return Err(exceeded(
+            "quota.group-members",
+            format!(
+                "the group has {} members, {GROUP_MEMBERS} is the most",
+                group.members
+            ),
+        ));
+    }
+    if group.held >= SHARED_SUBSCRIPTIONS {
+        return Err(exceeded(
+            "quota.shared-subscriptions",
+            format!(
+                "{} shared subscriptions exist, {SHARED_SUBSCRIPTIONS} is the most of one identity",
+                group.held
             ),
         ));
     }

@@ -98,6 +98,8 @@ pub enum Cause {
     DeniedByRule,
     /// A wildcard filter, and no role that grants it says `wildcards = true`.
     Wildcard,
+    /// A shared subscription of a group that no role which grants the filter has.
+    ShareNotGranted,
     /// The topic is granted, but not with RETAIN.
     RetainNotGranted,
     /// The topic is granted, but not at this QoS.
@@ -119,6 +121,7 @@ impl Cause {
             Self::NotGranted => "not-granted",
             Self::DeniedByRule => "denied-by-rule",
             Self::Wildcard => "wildcard",
+            Self::ShareNotGranted => "share-not-granted",
             Self::RetainNotGranted => "retain-not-granted",
             Self::QosNotGranted => "qos-not-granted",
             Self::WillNotGranted => "will-not-granted",
@@ -135,6 +138,7 @@ impl fmt::Display for Cause {
             Self::NotGranted => "no grant covers it",
             Self::DeniedByRule => "denied by rule",
             Self::Wildcard => "wildcard not granted",
+            Self::ShareNotGranted => "share group not granted",
             Self::RetainNotGranted => "retain not granted",
             Self::QosNotGranted => "QoS not granted",
             Self::WillNotGranted => "will not granted",

@@ -28,6 +28,7 @@ mod limits;
 mod pattern;
 pub mod radius;
 mod rights;
+mod share;
 pub mod snapshot;
 
 pub use address::{IpNetwork, NetworkError};
@@ -38,4 +39,5 @@ pub use identity::{Identity, IdentityError, IdentityFields, IdentityName, Kind, 
 pub use limits::{PACKET_MAXIMUM, PACKET_OVERHEAD, RoleLimits};
 pub use pattern::{Pattern, PatternError};
 pub use rights::{Action, ActionError, Rights};
+pub use share::{SHARE_LEVEL, ShareError, Shared};
 pub use snapshot::{RoleError, Snapshot, SnapshotError};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::decision::{Cause, Decision, Grant, Refusal, RuleReference};
 use crate::filter::{self, Filter, check_name};
 use crate::limits::RoleLimits;
+use crate::share::Shared;
 
 /// The highest QoS of MQTT.
 pub(crate) const QOS_MAXIMUM: u8 = 2;
@@ -77,7 +78,26 @@ pub(crate) struct SubscribeGrant {
     pub(crate) qos: u8,
     /// The role says `wildcards = true`.
     pub(crate) wildcards: bool,
+    /// The groups of the role.
+    pub(crate) share: Arc<[Box<str>]>,
     pub(crate) rule: RuleReference,
+}
+
+impl SubscribeGrant {
+    fn has_group(&self, group: &str) -> bool {
+        self.share.iter().any(|name| **name == *group)
+    }
+}
+
+/// How a filter is to be subscribed to: all of it has to be in the grants that cover it.
+#[derive(Clone, Copy)]
+struct Use<'a> {
+    /// At least this QoS.
+    qos: u8,
+    /// Of roles with wildcards only.
+    wildcards: bool,
+    /// Of roles with this group only.
+    group: Option<&'a str>,
 }
 
 /// A denial, bound.
@@ -148,6 +168,18 @@ impl Rights {
         self.subscribe.iter().any(|grant| grant.wildcards)
     }
 
+    /// Whether at least one matching role may hold shared subscriptions.
+    #[must_use]
+    pub fn allows_sharing(&self) -> bool {
+        self.subscribe.iter().any(|grant| !grant.share.is_empty())
+    }
+
+    /// Whether at least one matching role has this group.
+    #[must_use]
+    pub fn has_group(&self, group: &str) -> bool {
+        self.subscribe.iter().any(|grant| grant.has_group(group))
+    }
+
     /// Asks for `action` on a topic, or on a filter for [`Action::Subscribe`]. QoS and RETAIN
     /// matter for [`Action::Publish`] and [`Action::Will`] alone: a subscription is granted at the
     /// QoS of its grants, whatever it asked for.
@@ -205,36 +237,63 @@ impl Rights {
 
     /// May `filter` be subscribed to? Only if every topic it could ever match is granted and none
     /// is denied. [`Grant::maximum_qos`] is the highest QoS at which that holds.
+    ///
+    /// A shared subscription, `$share/<group>/<filter>`, needs all of that for its filter, from
+    /// roles that have the group.
     #[must_use]
     pub fn may_subscribe(&self, filter: &str) -> Decision {
-        let Ok(filter) = filter.parse::<Filter>() else {
-            return Decision::Denied(Refusal::new(Cause::Malformed));
-        };
+        let malformed = Decision::Denied(Refusal::new(Cause::Malformed));
+        match Shared::parse(filter) {
+            Err(_) => malformed,
+            Ok(Some(shared)) => match shared.filter.parse() {
+                Ok(filter) => self.judge_filter(&filter, Some(shared.group)),
+                Err(_) => malformed,
+            },
+            Ok(None) => match filter.parse() {
+                Ok(filter) => self.judge_filter(&filter, None),
+                Err(_) => malformed,
+            },
+        }
+    }
+
+    fn judge_filter(&self, filter: &Filter, group: Option<&str>) -> Decision {
         if self.roles.is_empty() {
             return Decision::Denied(Refusal::new(Cause::NoRole));
         }
-        let needs_wildcards = filter.has_wildcard();
-        if needs_wildcards && !self.allows_wildcards() {
-            // Before the denials: else the difference would tell where they are (attack I5).
+        let wildcards = filter.has_wildcard();
+        // These come before the denials: else the difference would tell where they are (attack I5).
+        let lacking = if group.is_some_and(|group| !self.has_group(group)) {
+            Some(Cause::ShareNotGranted)
+        } else if wildcards && !self.allows_wildcards() {
+            Some(Cause::Wildcard)
+        } else {
+            None
+        };
+        if let Some(cause) = lacking {
             return Decision::Denied(Refusal {
-                nearest: self.nearest_subscribe(&filter),
-                ..Refusal::new(Cause::Wildcard)
+                nearest: self.nearest_subscribe(filter),
+                ..Refusal::new(cause)
             });
         }
-        if let Some(refusal) = self.denied_in_part(&filter) {
+        if let Some(refusal) = self.denied_in_part(filter) {
             return Decision::Denied(refusal);
         }
-        if let Some(depth) = self.uncovered(&filter, 0, needs_wildcards) {
-            return Decision::Denied(self.uncovered_refusal(&filter, depth));
+        let use_of = |qos| Use {
+            qos,
+            wildcards,
+            group,
+        };
+        if let Some(depth) = self.uncovered(filter, use_of(0)) {
+            return Decision::Denied(self.uncovered_refusal(filter, use_of(0), depth));
         }
         let maximum_qos = (1..=QOS_MAXIMUM)
             .rev()
-            .find(|&qos| self.uncovered(&filter, qos, needs_wildcards).is_none())
+            .find(|&qos| self.uncovered(filter, use_of(qos)).is_none())
             .unwrap_or(0);
         // Contained, so some grant covers the least depth.
         match self
-            .usable(maximum_qos, needs_wildcards)
-            .find(|grant| filter::covers_shortest(&grant.filter, &filter))
+            .usable(use_of(maximum_qos))
+            .find(|grant| filter::covers_shortest(&grant.filter, filter))
         {
             Some(grant) => allow(&grant.rule, maximum_qos),
             None => Decision::Denied(Refusal::new(Cause::NotGranted)),
@@ -309,16 +368,27 @@ impl Rights {
         })
     }
 
-    fn uncovered_refusal(&self, filter: &Filter, depth: usize) -> Refusal {
+    fn uncovered_refusal(&self, filter: &Filter, asked: Use<'_>, depth: usize) -> Refusal {
         let nearest = self.nearest_subscribe(filter);
-        let wildcard = filter.has_wildcard();
-        if wildcard && self.uncovered(filter, 0, false).is_none() {
+        let without_wildcards = Use {
+            wildcards: false,
+            ..asked
+        };
+        let without_group = Use { group: None, ..asked };
+        let lacking = if asked.wildcards && self.uncovered(filter, without_wildcards).is_none() {
+            Some(Cause::Wildcard)
+        } else if asked.group.is_some() && self.uncovered(filter, without_group).is_none() {
+            Some(Cause::ShareNotGranted)
+        } else {
+            None
+        };
+        if let Some(cause) = lacking {
             return Refusal {
                 nearest,
-                ..Refusal::new(Cause::Wildcard)
+                ..Refusal::new(cause)
             };
         }
-        let usable = self.usable(0, wildcard).map(|grant| &grant.filter);
+        let usable = self.usable(asked).map(|grant| &grant.filter);
         Refusal {
             nearest,
             counterexample: Some(filter::witness(&usable, filter, depth)),
@@ -333,15 +403,17 @@ impl Rights {
         )
     }
 
-    /// The grants of at least this QoS; of roles with wildcards only, if so asked.
-    fn usable(&self, qos: u8, wildcards: bool) -> impl Iterator<Item = &SubscribeGrant> + Clone {
-        self.subscribe
-            .iter()
-            .filter(move |grant| grant.qos >= qos && (grant.wildcards || !wildcards))
+    /// The grants that allow this use.
+    fn usable<'a>(&'a self, asked: Use<'a>) -> impl Iterator<Item = &'a SubscribeGrant> + Clone {
+        self.subscribe.iter().filter(move |grant| {
+            grant.qos >= asked.qos
+                && (grant.wildcards || !asked.wildcards)
+                && asked.group.is_none_or(|group| grant.has_group(group))
+        })
     }
 
-    fn uncovered(&self, filter: &Filter, qos: u8, wildcards: bool) -> Option<usize> {
-        filter::uncovered(&self.usable(qos, wildcards).map(|grant| &grant.filter), filter)
+    fn uncovered(&self, filter: &Filter, asked: Use<'_>) -> Option<usize> {
+        filter::uncovered(&self.usable(asked).map(|grant| &grant.filter), filter)
     }
 }
 

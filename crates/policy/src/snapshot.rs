@@ -25,6 +25,8 @@ pub const SNAPSHOT_LENGTH: usize = 32 * 1024 * 1024;
 pub const ROLES: usize = 1000;
 /// Entries of one list (`publish`, `subscribe`, `deny`) of a role. A decision looks at each.
 pub const RULES_PER_LIST: usize = 100;
+/// Groups of shared subscriptions that one role has. Each shared message looks for one of them.
+pub const SHARES: usize = 16;
 /// Test vectors of a snapshot. Each is evaluated when it is read.
 pub const VECTORS: usize = 10_000;
 /// Banned address ranges. Each is compared with every new connection.

@@ -59,6 +59,7 @@ def show_roles(roles: tuple[Role, ...]) -> None:
             "who": [str(role.match)],
             "may publish": [_publish(grant) for grant in role.publish],
             "may subscribe": [*map(_subscribe, role.subscribe), *_wildcards(role)],
+            "may share as": list(role.share),
             "never": [_denial(denial) for denial in role.deny],
             "limits": [", ".join(_limits(role))],
         }
@@ -140,6 +141,7 @@ def role_json(role: Role) -> dict[str, Any]:
             for denial in role.deny
         ],
         "wildcards": role.wildcards,
+        "share": list(role.share),
         "limits": dict(role.limits),
     }
 

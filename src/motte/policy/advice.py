@@ -12,7 +12,7 @@ from motte.policy.model import (
     Role,
     SubscribeGrant,
 )
-from motte.policy.questions import Answer, FoundRule, Question, is_shared
+from motte.policy.questions import Answer, FoundRule, Question
 from motte.policy.rule import Asker
 from motte.text import printable
 
@@ -45,6 +45,8 @@ def advise(
             advice = (f"a denial wins over every grant; narrow it in {place} to allow this",)
         case "wildcard":
             advice = _without_wildcards(policy, question, answer)
+        case "share-not-granted":
+            advice = _without_group(policy, question, rule)
         case "reserved":
             advice = _reserved(question)
         case "malformed":
@@ -110,12 +112,22 @@ def _without_wildcards(policy: Policy, question: Question, answer: Answer) -> tu
     return (wildcards, concrete)
 
 
+def _without_group(policy: Policy, question: Question, rule: FoundRule | None) -> tuple[str, ...]:
+    topic = printable(question.filter)
+    alone = f"subscribe to `{topic}` itself: then nobody loses a message to it"
+    if question.asker.kind is Kind.DEVICE:
+        return (alone,)
+    if rule is None:
+        return (f"grant `{topic}` to a role of the service, with `share` beside it", alone)
+    groups = ", ".join(f'"{name}"' for name in (*rule.role.share, printable(question.group)))
+    place = f"{policy.file}:{rule.role.place.line}"
+    return (f"to allow it, write `share = [{groups}]` in role `{rule.role.name}` ({place})", alone)
+
+
 def _reserved(question: Question) -> tuple[str, ...]:
-    if is_shared(question):
-        return ("shared subscriptions are refused; subscribe to the topic itself",)
     if question.asker.kind is Kind.DEVICE:
         return ("a device cannot have such topics; use one that does not begin with `$`",)
-    first = printable(question.topic.split("/")[0])
+    first = printable(question.filter.split("/")[0])
     return (f"grant it by name to this service: a topic that begins with `{first}`, literally",)
 
 
@@ -138,7 +150,7 @@ def _not_granted(
     advice: list[str] = []
     bound = _bound(rule.rule.topic, asker) if rule else None
     if rule and bound is not None:
-        stranger = _stranger(rule.rule.topic, question.topic, asker)
+        stranger = _stranger(rule.rule.topic, question.filter, asker)
         if stranger is not None:
             return _of_a_stranger(*stranger, bound)
         advice.append(f"the nearest grant covers `{printable(bound)}`")
@@ -148,7 +160,7 @@ def _not_granted(
         key = "publish" if question.action in {Action.PUBLISH, Action.WILL} else "subscribe"
         place = f"{policy.file}:{_line(role, key)}"
         advice.append(
-            f'to allow it, add `"{_generalized(question.topic, asker)}"` to `{key}` of role '
+            f'to allow it, add `"{_generalized(question.filter, asker)}"` to `{key}` of role '
             f"`{role.name}` ({place})"
         )
     return tuple(advice)

@@ -92,6 +92,7 @@ def role_document(role: Role) -> dict[str, Any]:
         "subscribe": [_subscribe(grant) for grant in role.subscribe],
         "deny": [_denial(denial) for denial in role.deny],
         "wildcards": role.wildcards,
+        "share": list(role.share),
         "limits": complete(match.kind, role.limits),
     }
 

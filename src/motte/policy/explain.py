@@ -12,7 +12,7 @@ from motte.errors import EnrollmentError
 from motte.policy import rule as simple
 from motte.policy.advice import advise
 from motte.policy.model import Action, Kind, Policy, PublishGrant
-from motte.policy.questions import Answer, FoundRule, Question, find_rule, is_shared
+from motte.policy.questions import Answer, FoundRule, Question, find_rule
 from motte.text import printable
 
 __all__ = ["Explanation", "decide", "explain"]
@@ -59,6 +59,11 @@ _SENTENCES: Final = {
     "reserved": "topics that begin with `$` are the broker's own and no grant names this one",
     "retain-not-granted": "{rule} does not allow retained messages",
     "will-not-granted": "{rule} does not allow wills",
+    "share-not-granted": "no role of this service that grants the topic has the group `{group}`",
+}
+_SENTENCES_FOR_DEVICES: Final = {
+    "share-not-granted": "a device cannot hold a shared subscription",
+    "wildcard": "a device cannot hold a wildcard subscription",
 }
 
 
@@ -93,7 +98,7 @@ def explain(policy: Policy, snapshot_json: bytes, question: Question) -> Explana
     answer = decide(snapshot_json, question)
     if answer.cause == "wildcard":
         answer = replace(answer, counterexample=_not_covered(policy, question))
-    elif answer.counterexample == question.topic:
+    elif answer.counterexample == question.filter:
         # A concrete filter is its only topic: that says nothing new.
         answer = replace(answer, counterexample=None)
     rule = find_rule(policy, answer.rule)
@@ -109,17 +114,16 @@ def _because(question: Question, answer: Answer, rule: FoundRule | None) -> str:
         limit = f", up to QoS {answer.maximum_qos}"
         reading = question.action in {Action.SUBSCRIBE, Action.RECEIVE}
         return f"granted by {answer.rule}{limit if reading else ''}"
-    if is_shared(question):
-        return "shared subscriptions are refused, whatever is granted"
     example = f"`{printable(answer.counterexample)}`" if answer.counterexample else None
-    if answer.cause in _SENTENCES:
-        return _SENTENCES[answer.cause].format(rule=answer.rule)
+    sentences = _SENTENCES
+    if question.asker.kind is Kind.DEVICE:
+        sentences = sentences | _SENTENCES_FOR_DEVICES
+    if answer.cause in sentences:
+        return sentences[answer.cause].format(rule=answer.rule, group=printable(question.group))
     match answer.cause:
         case "denied-by-rule":
             because = f"denied by {answer.rule}"
             because += f", and {example} is one of its topics" if example else ""
-        case "wildcard" if question.asker.kind is Kind.DEVICE:
-            because = "a device cannot hold a wildcard subscription"
         case "wildcard":
             because = "it has a wildcard, and no role of this service says `wildcards = true`"
             because += f"; besides, {example} is not granted" if example else ""
@@ -150,7 +154,7 @@ def _not_covered(policy: Policy, question: Question) -> str | None:
         for denial in role.deny
         if Action.SUBSCRIBE in denial.actions
     ]
-    return _core.filter_contains(grants, denials, question.topic)
+    return _core.filter_contains(grants, denials, question.filter)
 
 
 def _text(levels: simple.Levels) -> str:
@@ -169,7 +173,9 @@ def _malformed(question: Question) -> str:
         _core.check_topic_filter if question.action is Action.SUBSCRIBE else _core.check_topic_name
     )
     try:
-        check(question.topic)
+        check(question.filter)
     except ValueError as error:
         return f"it is malformed: {error}"
+    if question.topic.startswith("$share"):
+        return "a shared subscription is `$share/GROUP/FILTER`, its group without `+` and `#`"
     return "it is malformed"

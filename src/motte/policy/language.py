@@ -41,12 +41,17 @@ MAXIMUM_FILE_BYTES: Final = 1024 * 1024
 MAXIMUM_ROLES: Final = 256
 """Roles of one policy at most. Roles are kinds of things, not things; who needs more wants
 attributes and placeholders."""
+MAXIMUM_SHARES: Final = 16
+"""Groups of one role at most, which is what the data plane looks through for each message."""
 MAXIMUM_RULES: Final = 4096
 """Grants and denials of one policy at most, so that a snapshot has room for an allowed and a
 refused test question about each."""
 
 _ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ROLE_KEYS: Final = ("match", "publish", "subscribe", "deny", "wildcards", "limits", "relays")
+_ROLE_KEYS: Final = (
+    "match", "publish", "subscribe", "deny", "wildcards", "share", "limits", "relays"
+)  # fmt: skip
+_SHARE_EXAMPLE: Final = 'write the names of the groups: `share = ["workers"]`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,7 @@ class _PolicyReader:
         subscribe = rules.subscribe(keys["subscribe"]) if "subscribe" in keys else ()
         deny = rules.deny(keys["deny"]) if "deny" in keys else ()
         wildcards = self._wildcards(keys.get("wildcards"), match)
+        share = self._share(keys["share"], match) if "share" in keys else ()
         kind = match.kind if match else None
         limits = read_limits(self._reader, keys["limits"], kind) if "limits" in keys else {}
         relays = self._relays(keys["relays"], match, rules) if "relays" in keys else ()
@@ -197,6 +203,7 @@ class _PolicyReader:
             subscribe,
             deny,
             wildcards,
+            share,
             limits,
             relays,
         )
@@ -319,3 +326,51 @@ class _PolicyReader:
                 'only a service, `match = { service = "…" }`, may have wildcards',
             )  # fmt: skip
         return bool(value)
+
+    def _share(self, entry: Entry, match: Match | None) -> tuple[str, ...]:
+        """The groups whose shared subscriptions the role may have."""
+        if not self._reader.expect(entry, Shape.LIST, _SHARE_EXAMPLE):
+            return ()
+        names: list[str] = []
+        if entry.node.items and match and match.kind is Kind.DEVICE:
+            self._problems.error(
+                "device-share", entry.node.place,
+                "a device cannot hold a shared subscription",
+                "remove `share`: who joins a group takes messages away from the others; only a "
+                'service, `match = { service = "…" }`, may have groups',
+            )  # fmt: skip
+            return ()
+        if len(entry.node.items) > MAXIMUM_SHARES:
+            self._problems.error(
+                "too-large", entry.node.items[MAXIMUM_SHARES].place,
+                f"`share` has {len(entry.node.items)} groups, {MAXIMUM_SHARES} is the most of one "
+                "role",
+                "split the role in two with the same match",
+            )  # fmt: skip
+            return ()
+        for node in entry.node.items:
+            name = self._share_name(node)
+            if name in names:
+                self._problems.error(
+                    "duplicate-share", node.place, f"`{name}` stands twice in `share`",
+                    "keep one of them",
+                )  # fmt: skip
+            elif name is not None:
+                names.append(name)
+        return tuple(names)
+
+    def _share_name(self, node: Node) -> str | None:
+        if not self._reader.expect_node(node, Shape.TEXT, "a group", _SHARE_EXAMPLE):
+            return None
+        name = str(node.scalar)
+        if is_identity_value(name):
+            return name
+        shown = printable(name, limit=60)
+        parts = name.split("/")
+        self._problems.error(
+            "bad-share", node.place, f"`{shown}` cannot be the name of a group",
+            f"write the name alone, `{parts[1]}`; the topics stand in `subscribe`"
+            if parts[0] == "$share" and len(parts) > 1 and is_identity_value(parts[1])
+            else "a group is named literally: letters, digits, `-`, `_` and `.`, 64 at most",
+        )  # fmt: skip
+        return None

@@ -42,6 +42,7 @@ def advise(policy: Policy, problems: Problems) -> None:
     for role in policy.roles:
         _nothing_granted(role, problems)
         _useless_wildcards(role, problems)
+        _useless_share(role, problems)
         _dead_grants(role, problems)
         _covered_grants(role, problems)
     _idle_denials(policy, problems)
@@ -77,6 +78,15 @@ def _useless_wildcards(role: Role, problems: Problems) -> None:
             "useless-wildcards", role.place,
             f"role `{role.name}` has `wildcards = true`, but no subscribe grant with `+` or `#`",
             "remove `wildcards`, or grant the filter that it is meant for",
+        )  # fmt: skip
+
+
+def _useless_share(role: Role, problems: Problems) -> None:
+    if role.share and not role.subscribe:
+        problems.warning(
+            "useless-share", role.place,
+            f"role `{role.name}` has `share`, but may not subscribe to anything",
+            "add the topics that the group divides to `subscribe` of this role, or remove `share`",
         )  # fmt: skip
 
 

@@ -169,6 +169,8 @@ class Role:
     subscribe: tuple[SubscribeGrant, ...] = ()
     deny: tuple[Denial, ...] = ()
     wildcards: bool = False
+    share: tuple[str, ...] = ()
+    """Groups of shared subscriptions that it may join, with the filters of its own grants."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """The limits that the role states, by their name in the snapshot; the rest have defaults."""
     relays: tuple[Relay, ...] = ()

@@ -170,9 +170,9 @@ class PatternReader:
         if first == "$share":
             self._problems.error(
                 "shared-subscription", here,
-                "`$share` is not a topic but a shared subscription, which no role can have",
-                "a group name is a right of its own: who joins a group takes messages away from "
-                "the others; grant the topic that stands behind the group",
+                "`$share` is not a topic but a shared subscription",
+                "the group is a right of its own: grant the topic that stands behind it, and add "
+                '`share = ["GROUP"]` to the role of the service',
             )  # fmt: skip
             return False
         if use.grants and self._match and self._match.kind is Kind.DEVICE:

@@ -8,7 +8,7 @@ from motte.policy.model import Action, Policy, Role, Rule
 from motte.policy.rule import Asker
 from motte.text import printable
 
-__all__ = ["Answer", "FoundRule", "Question", "find_rule", "is_shared"]
+__all__ = ["Answer", "FoundRule", "Question", "find_rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,21 @@ class Question:
             details = f" with QoS {self.qos}" + (" and retain" if self.retain else "")
         topic = printable(self.topic)
         return f"{self.asker.kind}/{self.asker.id} {self.action} `{topic}`{details}"
+
+    @property
+    def filter(self) -> str:
+        """The topic filter, without the group of a shared subscription."""
+        return self.topic.split("/", 2)[-1] if self._is_shared else self.topic
+
+    @property
+    def group(self) -> str:
+        """The group of a shared subscription."""
+        return self.topic.split("/", 2)[1] if self._is_shared else ""
+
+    @property
+    def _is_shared(self) -> bool:
+        is_whole = self.topic.startswith("$share/") and self.topic.count("/") > 1
+        return is_whole and self.action is Action.SUBSCRIBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +66,6 @@ class Answer:
     maximum_qos: int | None
     roles: tuple[str, ...]
     generation: int
-
-
-def is_shared(question: Question) -> bool:
-    """Whether it is about a shared subscription, which the broker refuses to everybody."""
-    shared = question.topic == "$share" or question.topic.startswith("$share/")
-    return shared and question.action is Action.SUBSCRIBE
 
 
 _REFERENCE: Final = re.compile(r":(\d+) role\.([A-Za-z0-9._-]+) (publish|subscribe|deny) ")

@@ -146,21 +146,13 @@ class Bound:
     """The rules of all roles that one identity has, with its own values in place."""
 
     publish: tuple[tuple[Levels, PublishGrant], ...]
-    subscribe: tuple[Levels, ...]
-    filters: tuple[Levels, ...]
-    """What it may subscribe to as it stands: the grants of roles with wildcards."""
+    subscribe: tuple[tuple[Levels, Role], ...]
     deny: tuple[tuple[Levels, Denial], ...]
 
     @classmethod
     def of(cls, policy: Policy, asker: Asker) -> "Bound":
         """Binds the policy to an identity."""
         roles = matching_roles(policy, asker)
-        subscribe = [
-            (levels, role.wildcards)
-            for role in roles
-            for grant in role.subscribe
-            if (levels := bind(grant.topic, asker)) is not None
-        ]
         return cls(
             publish=tuple(
                 (levels, grant)
@@ -168,21 +160,33 @@ class Bound:
                 for grant in role.publish
                 if (levels := bind(grant.topic, asker)) is not None
             ),
-            subscribe=tuple(levels for levels, _ in subscribe),
-            filters=tuple(levels for levels, wildcards in subscribe if wildcards),
+            subscribe=tuple(
+                (levels, role)
+                for role in roles
+                for grant in role.subscribe
+                if (levels := bind(grant.topic, asker)) is not None
+            ),
             deny=tuple(
                 (bind_widest(denial.topic, asker), denial) for role in roles for denial in role.deny
             ),
         )
 
     def is_allowed(self, action: Action, topic: str, qos: int, *, retain: bool) -> bool:
-        """Whether the identity may do this with a concrete topic."""
+        """Whether the identity may do this with a concrete topic, or share a subscription to it."""
         levels = tuple(topic.split("/"))
+        group = None
+        if action is Action.SUBSCRIBE and levels[0] == "$share":
+            _, group, *rest = levels
+            levels = tuple(rest)
         denied = Action.PUBLISH if action in {Action.PUBLISH, Action.WILL} else Action.SUBSCRIBE
         if any(denied in rule.actions and matches(pattern, levels) for pattern, rule in self.deny):
             return False
         if denied is Action.SUBSCRIBE:
-            return any(matches(pattern, levels) for pattern in self.subscribe)
+            return any(
+                matches(pattern, levels)
+                for pattern, role in self.subscribe
+                if group is None or group in role.share
+            )
         return any(
             qos <= grant.qos
             and (grant.retain or not retain)
@@ -198,12 +202,13 @@ class Bound:
         no denial has a topic of it, and that it is refused if a denial has, or if one of its
         topics is in no such grant.
         """
+        filters = [pattern for pattern, role in self.subscribe if role.wildcards]
         for pattern, denial in self.deny:
             if Action.SUBSCRIBE in denial.actions and common_topic(wanted, pattern, fresh):
                 return False
-        if wanted in self.filters:
+        if wanted in filters:
             return True
         for topic in concrete_topics(wanted, fresh):
-            if not any(matches(grant, topic) for grant in self.filters):
+            if not any(matches(grant, topic) for grant in filters):
                 return False
         return None

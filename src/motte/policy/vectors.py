@@ -103,7 +103,7 @@ class _Maker:
             level.text for role in policy.roles for one in role.rules for level in one.topic.levels
         }
         for role in policy.roles:
-            taken.update(role.match.attributes.values(), {role.match.id or ""})
+            taken.update(role.match.attributes.values(), {role.match.id or ""}, role.share)
         names = (f"t{number}" for number in range(len(taken) + 4))
         # Values that no rule names: for the asker, another one, a `+` and a wrong level.
         self._own, self._other, self._any, self._wrong = [n for n in names if n not in taken][:4]
@@ -130,6 +130,12 @@ class _Maker:
         yield from self._first(asker, Action.RECEIVE, outside, (0, False), allowed=False)
         for topic in (*inside[:1], *outside[:2]):
             yield self._answer(asker, Action.SUBSCRIBE, topic, 0, retain=False)
+        for topic in inside[:1]:
+            # Each group of the role, and one that it has not.
+            for group in (*role.share, self._other):
+                shared = f"$share/{group}/{topic}"
+                if _is_legal(shared):
+                    yield self._answer(asker, Action.SUBSCRIBE, shared, 0, retain=False)
         bound = rule.bind(grant.topic, asker)
         if bound is None or not grant.topic.has_wildcard:
             return

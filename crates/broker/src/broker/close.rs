@@ -212,6 +212,10 @@ impl<S: Store> Broker<S> {
             return;
         };
         state.connection = None;
+        self.engine.hand_over_of_lost(session);
+        let Some(state) = self.engine.session_mut(session) else {
+            return;
+        };
         state.outbound.disconnect();
         if !publish_will {
             state.will = None;

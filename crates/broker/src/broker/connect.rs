@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Broker, Seed};
 use crate::names::{ConnectionId, SessionName};
 use crate::session::{Will, will_request};
+use crate::settings::HANDED_OVER;
 use crate::store::Store;
 
 /// Everything that the layers agreed to, before anything has changed.
@@ -201,6 +202,8 @@ impl<S: Store> Broker<S> {
             connection.session = Some(opened.session);
             connection.answer(answer);
         }
+        self.note_window(opened.session);
+        self.engine.pull_shared(opened.session, HANDED_OVER);
         self.arm(id, now);
         self.wake(id);
         self.record(id, evidence::Kind::Connected, now);
@@ -286,7 +289,7 @@ fn connack(connect: &Connect, rights: &Rights, agreed: &Agreed<'_>) -> ConnAck {
             .then(|| ByteString::from(agreed.name.client_id.as_str())),
         topic_alias_maximum: Some(limits.topic_aliases),
         wildcard_subscription_available: (!rights.allows_wildcards()).then_some(false),
-        shared_subscription_available: Some(false),
+        shared_subscription_available: (!rights.allows_sharing()).then_some(false),
         server_keep_alive: (agreed.keep_alive != connect.keep_alive).then_some(agreed.keep_alive),
         ..ConnAckProperties::default()
     };

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Broker;
 use super::report::withheld;
+use super::transmit::judge_delivery;
 use crate::names::{ConnectionId, SessionId};
 use crate::session::will_request;
 use crate::store::Store;
@@ -52,6 +53,10 @@ impl<S: Store> Broker<S> {
         self.close_the_excluded(&mut report, now);
         for session in self.engine.session_ids() {
             self.judge_session(session, &mut report, now);
+        }
+        // After all of them: who has left a group hands over to those who may stay in it.
+        for session in self.engine.session_ids() {
+            self.withhold_waiting(session, &mut report, now);
         }
         self.purge_retained_of_the_revoked(&mut report);
         self.collect_work();
@@ -120,7 +125,6 @@ impl<S: Store> Broker<S> {
             return;
         }
         report.subscriptions_pruned += self.prune_subscriptions(id, now);
-        self.withhold_waiting(id, report, now);
     }
 
     /// Revoked, or in quarantine: nothing could be left in the session of either. Who is released finds
@@ -143,6 +147,7 @@ impl<S: Store> Broker<S> {
                 .set_limits(motte_mqtt::Limits::with_packet_size(limits.packet));
             connection.limits = limits;
         }
+        self.note_window(id);
     }
 
     /// Ends the subscriptions that the rights of the session do not grant; returns how many.
@@ -165,6 +170,8 @@ impl<S: Store> Broker<S> {
                 qos: options.requested_qos,
                 existing: 0,
                 is_new: false,
+                search: 0,
+                group: None,
             };
             match self.guard.resubscribe(&principal, &rights, request) {
                 Ok(permit) => {
@@ -210,9 +217,11 @@ impl<S: Store> Broker<S> {
             return;
         };
         let rights = Arc::clone(&session.rights);
-        let removed = session.outbound.remove_where(|message| {
-            let judged = guard.deliver(&rights, &message.sender, message.provenance(), &message.topic);
-            let Err(denial) = judged else { return false };
+        let removed = session.outbound.remove_where(|waiting| {
+            let message = &waiting.message;
+            let Err(denial) = judge_delivery(guard, &rights, waiting) else {
+                return false;
+            };
             evidence.extend(withheld(guard, message, &denial, now));
             true
         });

@@ -347,6 +347,7 @@ impl<S: Store> Broker<S> {
             && let Some(session) = self.connections.get(id).and_then(|connection| connection.session)
         {
             self.engine.settle(session, sequence);
+            self.engine.pull_shared_after_acknowledgement(session);
             // The window may have opened.
             self.wake(id);
         }

@@ -9,7 +9,9 @@ use super::{Broker, Context};
 use crate::connection::Reply;
 use crate::names::ConnectionId;
 use crate::session::SubscriptionOptions;
+use crate::settings::HANDED_OVER;
 use crate::store::Store;
+use crate::topics::subscriptions::shared;
 
 impl<S: Store> Broker<S> {
     pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe, now: Now) {
@@ -33,7 +35,8 @@ impl<S: Store> Broker<S> {
                         RetainHandling::SendIfNew => is_new,
                         RetainHandling::DoNotSend => false,
                     };
-                    if replay {
+                    // Members of a group get what is published from now on (section 4.8.2).
+                    if replay && !is_shared(&filter.filter) {
                         to_replay.push(&filter.filter);
                     }
                 }
@@ -56,6 +59,7 @@ impl<S: Store> Broker<S> {
             self.engine
                 .replay_retained(context.session, filter, now.monotonic);
         }
+        self.engine.pull_shared(context.session, HANDED_OVER);
         if let Some(denial) = must_disconnect {
             self.disconnect_for(id, denial.reason, denial.layer, now);
         }
@@ -76,11 +80,14 @@ impl<S: Store> Broker<S> {
                 !session.subscriptions.contains_key(&filter.filter),
             )
         });
+        let (search, group) = self.engine.costs(context.session, &filter.filter);
         let request = SubscribeRequest {
             filter: &filter.filter,
             qos: filter.qos,
             existing,
             is_new,
+            search,
+            group,
         };
         match self
             .guard
@@ -121,6 +128,10 @@ impl<S: Store> Broker<S> {
         };
         self.reply_after_store(id, Reply::Packet(Box::new(Packet::UnsubAck(answer))));
     }
+}
+
+fn is_shared(filter: &str) -> bool {
+    shared(filter).is_some()
 }
 
 const fn granted_code(qos: QoS) -> ReasonCode {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use motte_guard::{Delivery, Now, Permit};
+use motte_guard::{Delivery, Denial, Guard, Now, Permit};
 use motte_mqtt::{
     Packet, PacketId, ProtocolVersion, PublishParts, QoS, ReasonCode, encode, encode_publish,
     encoded_publish_length,
 };
+
+use motte_policy::Rights;
 
 use super::Broker;
 use crate::connection::{Acknowledgement, Connection, Reply, Stage};
@@ -193,10 +195,7 @@ impl<S: Store> Broker<S> {
             return Outcome::Dropped;
         };
         let rights = Arc::clone(&reader.rights);
-        match self
-            .guard
-            .deliver(&rights, &message.sender, message.provenance(), &message.topic)
-        {
+        match judge_delivery(&mut self.guard, &rights, waiting) {
             Ok(permit) => {
                 let Some(connection) = self.connections.get_mut(id) else {
                     return Outcome::Dropped;
@@ -226,6 +225,15 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// The session knows how much its connection takes at once.
+    pub(super) fn note_window(&mut self, session: SessionId) {
+        let connection = self.engine.session(session).and_then(|state| state.connection);
+        let window = connection.and_then(|id| self.window(id)).unwrap_or(0);
+        if let Some(state) = self.engine.session_mut(session) {
+            state.window = window;
+        }
+    }
+
     fn window(&self, id: ConnectionId) -> Option<usize> {
         let connection = self.connections.get(id)?;
         // The client's Receive Maximum, and never more than its role may hold unacknowledged.
@@ -249,6 +257,20 @@ impl<S: Store> Broker<S> {
                 .engine
                 .session(session)
                 .is_some_and(|state| state.outbound.has_work(window))
+    }
+}
+
+/// Judges reader and sender at this moment (law 4); the member of a group for its group as well.
+pub(super) fn judge_delivery(
+    guard: &mut Guard,
+    reader: &Rights,
+    waiting: &Waiting,
+) -> Result<Permit<Delivery>, Denial> {
+    let Waiting { message, shared, .. } = waiting;
+    let (sender, provenance, topic) = (&message.sender, message.provenance(), &*message.topic);
+    match shared {
+        None => guard.deliver(reader, sender, provenance, topic),
+        Some(shared) => guard.deliver_shared(reader, shared, sender, provenance, topic),
     }
 }
 

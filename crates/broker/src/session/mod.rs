@@ -14,7 +14,7 @@ use motte_mqtt::{LastWill, PacketId, QoS};
 use motte_policy::Rights;
 
 pub(crate) use inflight::{Acknowledged, Inflight, Stage};
-pub(crate) use outbound::{Outbound, QueueLimits, Waiting};
+pub(crate) use outbound::{Copy, Outbound, QueueLimits, Taken, Waiting};
 
 use crate::message::Message;
 use crate::names::{ConnectionId, SessionId, SessionName};
@@ -75,6 +75,8 @@ pub(crate) struct Session {
     /// Rights under the policy of this moment.
     pub(crate) rights: Arc<Rights>,
     pub(crate) connection: Option<ConnectionId>,
+    /// QoS 1 and 2 messages that the connection may have unacknowledged.
+    pub(crate) window: usize,
     /// Seconds that the session outlives its connection.
     pub(crate) expiry: u32,
     /// When a session without connection ends.
@@ -88,12 +90,22 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// How much may wait, from the role.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        let limits = self.rights.limits();
+        QueueLimits {
+            messages: limits.queue_messages as usize,
+            bytes: limits.queue_bytes,
+        }
+    }
+
     pub(crate) fn new(name: SessionName, principal: Arc<Principal>, rights: Arc<Rights>) -> Self {
         Self {
             name,
             principal,
             rights,
             connection: None,
+            window: 0,
             expiry: 0,
             ends_at: None,
             subscriptions: BTreeMap::new(),

@@ -9,7 +9,7 @@ use motte_mqtt::{PacketId, QoS};
 
 use super::{Acknowledged, Inflight, Stage};
 use crate::message::Message;
-use crate::settings::RETAINED_REPLAY;
+use crate::settings::{READY_BACKLOG, RETAINED_REPLAY, SHARED_SCAN};
 
 /// A message that waits for its turn to be sent to one session.
 #[derive(Clone, Debug)]
@@ -21,8 +21,19 @@ pub(crate) struct Waiting {
     /// The RETAIN flag as this session is to see it.
     pub(crate) retain: bool,
     pub(crate) identifiers: Vec<NonZeroU32>,
+    /// The whole filter of the shared subscription that it came by: another member may take it.
+    pub(crate) shared: Option<Arc<str>>,
     /// A stored message sent because of a new subscription; has bounds of its own.
     pub(crate) replay: bool,
+}
+
+/// What a session is to get of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Vec<NonZeroU32>,
+    pub(crate) shared: Option<Arc<str>>,
 }
 
 /// How much may wait, from the role.
@@ -30,6 +41,14 @@ pub(crate) struct Waiting {
 pub(crate) struct QueueLimits {
     pub(crate) messages: usize,
     pub(crate) bytes: u64,
+}
+
+/// A message on its way to another member of its group.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) waiting: Waiting,
+    /// Its exchange, if it was sent.
+    pub(crate) packet_id: Option<PacketId>,
 }
 
 /// One line: messages in order with their size.
@@ -87,14 +106,47 @@ impl Line {
     }
 
     /// Removes what is unwanted, with the books kept.
-    fn remove_where(&mut self, unwanted: &mut dyn FnMut(&Message) -> bool, removed: &mut Vec<u64>) {
+    fn remove_where(&mut self, unwanted: &mut dyn FnMut(&Waiting) -> bool, removed: &mut Vec<u64>) {
         let before = std::mem::take(self);
         for waiting in before.waiting {
-            if unwanted(&waiting.message) {
+            if unwanted(&waiting) {
                 removed.push(waiting.sequence);
             } else {
                 self.push(waiting);
             }
+        }
+    }
+
+    fn take_shared(&mut self, wanted: &mut dyn FnMut(&str) -> bool, most: usize, taken: &mut Vec<Taken>) {
+        let mut index = 0;
+        let mut left = most;
+        while left > 0 && index < SHARED_SCAN {
+            let Some(waiting) = self.waiting.get(index) else {
+                return;
+            };
+            if !waiting.shared.as_deref().is_some_and(&mut *wanted) {
+                index += 1;
+                continue;
+            }
+            if let Some(waiting) = self.waiting.remove(index) {
+                self.bytes -= waiting.message.size() as u64;
+                taken.push(Taken {
+                    waiting,
+                    packet_id: None,
+                });
+                left -= 1;
+            }
+        }
+    }
+
+    /// Both are in the order of their sequence.
+    fn put_back(&mut self, returned: Vec<Waiting>) {
+        for waiting in returned {
+            let place = self
+                .waiting
+                .partition_point(|other| other.sequence < waiting.sequence);
+            self.bytes += waiting.message.size() as u64;
+            self.waiting.insert(place, waiting);
         }
     }
 
@@ -105,14 +157,13 @@ impl Line {
 
 impl Outbound {
     /// Lets a message wait. The sequence it got, or `None` where the line is full.
-    pub(crate) fn push(
-        &mut self,
-        message: &Arc<Message>,
-        qos: QoS,
-        retain: bool,
-        identifiers: Vec<NonZeroU32>,
-        limits: QueueLimits,
-    ) -> Option<u64> {
+    pub(crate) fn push(&mut self, message: &Arc<Message>, copy: Copy, limits: QueueLimits) -> Option<u64> {
+        let Copy {
+            qos,
+            retain,
+            identifiers,
+            shared,
+        } = copy;
         let line = if qos == QoS::AtMostOnce {
             &mut self.unassured
         } else {
@@ -129,9 +180,98 @@ impl Outbound {
             qos,
             retain,
             identifiers,
+            shared,
             replay: false,
         });
         Some(sequence)
+    }
+
+    /// Whether the message may wait here.
+    pub(crate) fn has_room(&self, message: &Message, qos: QoS, limits: QueueLimits) -> bool {
+        self.line(qos).has_room(message, limits)
+    }
+
+    /// Whether a message would go out at once, or nearly: the window of the client is open, and hardly
+    /// anything waits.
+    pub(crate) fn is_ready(&self, qos: QoS, receive_maximum: usize) -> bool {
+        let waiting = self.line(qos).waiting.len();
+        if qos == QoS::AtMostOnce {
+            waiting < READY_BACKLOG
+        } else {
+            self.inflight.len() + waiting < receive_maximum
+        }
+    }
+
+    const fn line(&self, qos: QoS) -> &Line {
+        match qos {
+            QoS::AtMostOnce => &self.unassured,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => &self.assured,
+        }
+    }
+
+    /// Takes messages out that another member of a group could get, the oldest first and `most` of them.
+    ///
+    /// What has not been sent may go to anybody. A QoS 1 message that was sent may be sent to another
+    /// client once this one has lost its connection, so `with_sent` is for then. A QoS 2 message that was
+    /// sent stays with its receiver, whatever happens (MQTT-4.8.2-4, MQTT-4.8.2-5).
+    pub(crate) fn take_shared(
+        &mut self,
+        wanted: &mut dyn FnMut(&str) -> bool,
+        with_sent: bool,
+        most: usize,
+    ) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        if with_sent {
+            let sent: Vec<PacketId> = self
+                .inflight
+                .iter()
+                .filter(|(_, inflight)| match &inflight.stage {
+                    Stage::Published(waiting) => {
+                        waiting.qos == QoS::AtLeastOnce && waiting.shared.as_deref().is_some_and(&mut *wanted)
+                    }
+                    Stage::Released => false,
+                })
+                .map(|(packet_id, _)| *packet_id)
+                .take(most)
+                .collect();
+            for packet_id in sent {
+                if let Some(Inflight {
+                    stage: Stage::Published(waiting),
+                    ..
+                }) = self.inflight.remove(&packet_id)
+                {
+                    taken.push(Taken {
+                        waiting,
+                        packet_id: Some(packet_id),
+                    });
+                }
+            }
+        }
+        for line in [&mut self.assured, &mut self.unassured] {
+            line.take_shared(wanted, most.saturating_sub(taken.len()), &mut taken);
+        }
+        taken.sort_by_key(|one| one.waiting.sequence);
+        taken
+    }
+
+    /// Puts back what nobody else could take; each comes to its old place.
+    pub(crate) fn put_back(&mut self, taken: Vec<Taken>) {
+        let mut unsent = Vec::new();
+        for Taken { waiting, packet_id } in taken {
+            match packet_id {
+                Some(packet_id) => {
+                    let sequence = waiting.sequence;
+                    let stage = Stage::Published(waiting);
+                    self.inflight.insert(packet_id, Inflight { sequence, stage });
+                }
+                None => unsent.push(waiting),
+            }
+        }
+        let (assured, unassured): (Vec<_>, Vec<_>) = unsent
+            .into_iter()
+            .partition(|waiting| waiting.qos > QoS::AtMostOnce);
+        self.assured.put_back(assured);
+        self.unassured.put_back(unassured);
     }
 
     /// How many more stored messages may wait; see [`RETAINED_REPLAY`].
@@ -169,6 +309,7 @@ impl Outbound {
             qos,
             retain: true,
             identifiers,
+            shared: None,
             replay: true,
         });
         Some(sequence)
@@ -316,7 +457,7 @@ impl Outbound {
 
     /// Removes every message that is not to be delivered any more; returns their places. An exchange
     /// that reached PUBREL goes on: it carries nothing.
-    pub(crate) fn remove_where(&mut self, mut unwanted: impl FnMut(&Message) -> bool) -> Vec<u64> {
+    pub(crate) fn remove_where(&mut self, mut unwanted: impl FnMut(&Waiting) -> bool) -> Vec<u64> {
         let mut removed = Vec::new();
         self.assured.remove_where(&mut unwanted, &mut removed);
         self.unassured.remove_where(&mut unwanted, &mut removed);
@@ -330,7 +471,7 @@ impl Outbound {
         if !has_expired(&self.assured) && !has_expired(&self.unassured) {
             return Vec::new();
         }
-        self.remove_where(|message| message.is_expired(now))
+        self.remove_where(|waiting| waiting.message.is_expired(now))
     }
 
     /// Messages and bytes that wait or are not acknowledged.

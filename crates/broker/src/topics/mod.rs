@@ -1,5 +1,6 @@
-//! The two indexes over topics: who wants a message, and which retained messages a filter wants.
+//! The indexes over topics: who wants a message, and which retained messages a filter wants.
 
+mod filters;
 pub(crate) mod retained;
 pub(crate) mod subscriptions;
 

@@ -1,16 +1,13 @@
-//! Who is subscribed to what.
-//!
-//! Filters without wildcards, which are all that devices may have, are one look-up by the whole topic.
-//! Filters with wildcards form a tree of levels; its depth is bounded by the codec's limit on levels,
-//! and branches that nobody uses any more are taken out (attack X9).
+//! Who is subscribed to what: sessions on their own, and groups that divide messages among themselves.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use motte_mqtt::QoS;
+use motte_policy::Shared;
 
-use super::{is_reserved, levels};
-
+use super::filters::{Entry, FilterIndex};
 use crate::names::SessionId;
 
 /// One subscription as the router needs it.
@@ -24,152 +21,197 @@ pub(crate) struct Subscriber {
     pub(crate) identifier: Option<NonZeroU32>,
 }
 
+impl Entry for Subscriber {
+    type Key = SessionId;
+
+    fn key(&self) -> SessionId {
+        self.session
+    }
+}
+
+/// A group's place in the table; may be used again once the group is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupId(u32);
+
+impl Entry for GroupId {
+    type Key = Self;
+
+    fn key(&self) -> Self {
+        *self
+    }
+}
+
+/// The sessions that have the same shared subscription (5.0, section 4.8.2): share name and filter.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The whole filter, `$share/<group>/<filter>`.
+    pub(crate) filter: Arc<str>,
+    /// In the order in which they came.
+    members: Vec<Subscriber>,
+    /// Whose turn it is.
+    next: usize,
+    /// Whether messages may wait with a member that another one could take.
+    pub(crate) has_backlog: bool,
+}
+
+impl Group {
+    /// The members, beginning with the one whose turn it is.
+    pub(crate) fn turn(&self) -> impl Iterator<Item = &Subscriber> {
+        let (before, from) = self
+            .members
+            .split_at_checked(self.next)
+            .unwrap_or((&[], &self.members));
+        from.iter().chain(before)
+    }
+
+    pub(crate) fn members(&self) -> &[Subscriber] {
+        &self.members
+    }
+
+    /// The member has had its turn.
+    pub(crate) fn served(&mut self, session: SessionId) {
+        if let Some(index) = self.members.iter().position(|member| member.session == session) {
+            self.next = (index + 1) % self.members.len();
+        }
+    }
+
+    fn join(&mut self, member: Subscriber) {
+        match self
+            .members
+            .iter_mut()
+            .find(|known| known.session == member.session)
+        {
+            Some(known) => *known = member,
+            None => self.members.push(member),
+        }
+    }
+
+    fn leave(&mut self, session: SessionId) {
+        let Some(index) = self.members.iter().position(|member| member.session == session) else {
+            return;
+        };
+        self.members.remove(index);
+        if index < self.next {
+            self.next -= 1;
+        }
+        if self.next >= self.members.len() {
+            self.next = 0;
+        }
+    }
+}
+
 /// All subscriptions.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    concrete: HashMap<Box<str>, Vec<Subscriber>>,
-    wildcard: Node,
-    /// Whether the tree holds anything, so that the common case skips it.
-    wildcards: usize,
-}
-
-/// One level of the tree of filters with wildcards.
-#[derive(Debug, Default)]
-struct Node {
-    literals: HashMap<Box<str>, Node>,
-    single: Option<Box<Node>>,
-    /// Filters that end at this level.
-    here: Vec<Subscriber>,
-    /// Filters that end here with `#`; they match this level and everything below.
-    below: Vec<Subscriber>,
+    single: FilterIndex<Subscriber>,
+    shared: FilterIndex<GroupId>,
+    groups: Vec<Option<Group>>,
+    free: Vec<GroupId>,
+    by_filter: HashMap<Arc<str>, GroupId>,
 }
 
 impl Subscriptions {
     /// Adds a subscription, in place of one that the session had on the same filter.
     pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) {
-        if !has_wildcard(filter) {
-            replace(self.concrete.entry(filter.into()).or_default(), subscriber);
-            return;
+        match shared(filter) {
+            None => self.single.insert(filter, subscriber),
+            Some(shared) => {
+                let id = match self.by_filter.get(filter) {
+                    Some(id) => *id,
+                    None => self.found_group(filter, shared.filter),
+                };
+                if let Some(group) = self.group_mut(id) {
+                    group.join(subscriber);
+                }
+            }
         }
-        let added = replace(self.wildcard.slot(filter), subscriber);
-        self.wildcards += usize::from(added);
     }
 
     /// Removes the session's subscription on exactly this filter, if there is one.
     pub(crate) fn remove(&mut self, filter: &str, session: SessionId) {
-        if has_wildcard(filter) {
-            let removed = self.wildcard.remove(&mut levels(filter), session);
-            self.wildcards -= usize::from(removed);
-            return;
-        }
-        if let Some(subscribers) = self.concrete.get_mut(filter) {
-            take(subscribers, session);
-            if subscribers.is_empty() {
-                self.concrete.remove(filter);
-            }
-        }
-    }
-
-    /// Adds every subscription that matches `topic` to `found`.
-    pub(crate) fn matching(&self, topic: &str, found: &mut Vec<Subscriber>) {
-        if let Some(subscribers) = self.concrete.get(topic) {
-            found.extend_from_slice(subscribers);
-        }
-        if self.wildcards > 0 {
-            self.wildcard
-                .matching(&mut levels(topic), is_reserved(topic), found);
-        }
-    }
-}
-
-impl Node {
-    /// The list where a filter ends; makes the way to it.
-    fn slot(&mut self, filter: &str) -> &mut Vec<Subscriber> {
-        let mut node = self;
-        for level in levels(filter) {
-            node = match level {
-                "#" => return &mut node.below,
-                "+" => node.single.get_or_insert_default(),
-                literal => node.literals.entry(literal.into()).or_default(),
-            };
-        }
-        &mut node.here
-    }
-
-    /// Whether a subscription was removed; prunes what became empty on the way back.
-    fn remove(&mut self, rest: &mut std::str::Split<'_, char>, session: SessionId) -> bool {
-        match rest.next() {
-            None => take(&mut self.here, session),
-            Some("#") => take(&mut self.below, session),
-            Some("+") => {
-                let Some(child) = &mut self.single else {
-                    return false;
-                };
-                let removed = child.remove(rest, session);
-                if child.is_empty() {
-                    self.single = None;
-                }
-                removed
-            }
-            Some(literal) => {
-                let Some(child) = self.literals.get_mut(literal) else {
-                    return false;
-                };
-                let removed = child.remove(rest, session);
-                if child.is_empty() {
-                    self.literals.remove(literal);
-                }
-                removed
-            }
-        }
-    }
-
-    fn matching(&self, rest: &mut std::str::Split<'_, char>, reserved: bool, found: &mut Vec<Subscriber>) {
-        if !reserved {
-            found.extend_from_slice(&self.below);
-        }
-        let Some(level) = rest.next() else {
-            found.extend_from_slice(&self.here);
+        let Some(shared) = shared(filter) else {
+            self.single.remove(filter, session);
             return;
         };
-        if let Some(child) = self.literals.get(level) {
-            child.matching(&mut rest.clone(), false, found);
+        let Some(id) = self.by_filter.get(filter).copied() else {
+            return;
+        };
+        let Some(group) = self.group_mut(id) else { return };
+        group.leave(session);
+        if group.members.is_empty() {
+            self.shared.remove(shared.filter, id);
+            self.by_filter.remove(filter);
+            if let Some(slot) = self.groups.get_mut(id.0 as usize) {
+                *slot = None;
+            }
+            self.free.push(id);
         }
-        if !reserved && let Some(child) = &self.single {
-            child.matching(rest, false, found);
+    }
+
+    /// Adds every subscription of a session on its own that matches `topic` to `found`.
+    pub(crate) fn matching(&self, topic: &str, found: &mut Vec<Subscriber>) {
+        self.single.matching(topic, found);
+    }
+
+    /// Adds every group whose filter matches `topic` to `found`.
+    pub(crate) fn groups_matching(&self, topic: &str, found: &mut Vec<GroupId>) {
+        self.shared.matching(topic, found);
+    }
+
+    /// The longest search that could be if this filter were in, in nodes.
+    pub(crate) fn search_with(&self, filter: &str) -> usize {
+        match shared(filter) {
+            None => self.single.search_with(filter),
+            Some(shared) => self.shared.search_with(shared.filter),
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.literals.is_empty() && self.single.is_none() && self.here.is_empty() && self.below.is_empty()
+    pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        self.groups.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// The group of a whole filter, `$share/<group>/<filter>`.
+    pub(crate) fn group_of(&self, filter: &str) -> Option<GroupId> {
+        self.by_filter.get(filter).copied()
+    }
+
+    pub(crate) fn has_groups(&self) -> bool {
+        !self.by_filter.is_empty()
+    }
+
+    /// Every group, in a fixed order.
+    pub(crate) fn group_ids(&self) -> impl Iterator<Item = GroupId> {
+        let ids = (0..).zip(&self.groups).filter(|(_, group)| group.is_some());
+        ids.map(|(id, _)| GroupId(id))
+    }
+
+    fn found_group(&mut self, filter: &str, inner: &str) -> GroupId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.groups.push(None);
+            GroupId(u32::try_from(self.groups.len() - 1).unwrap_or(u32::MAX))
+        });
+        let filter: Arc<str> = filter.into();
+        if let Some(slot) = self.groups.get_mut(id.0 as usize) {
+            *slot = Some(Group {
+                filter: Arc::clone(&filter),
+                members: Vec::new(),
+                next: 0,
+                has_backlog: false,
+            });
+        }
+        self.by_filter.insert(filter, id);
+        self.shared.insert(inner, id);
+        id
     }
 }
 
-fn has_wildcard(filter: &str) -> bool {
-    filter.contains(['+', '#'])
-}
-
-/// Whether the subscriber is new to the list.
-fn replace(list: &mut Vec<Subscriber>, subscriber: Subscriber) -> bool {
-    match list
-        .iter_mut()
-        .find(|existing| existing.session == subscriber.session)
-    {
-        Some(existing) => {
-            *existing = subscriber;
-            false
-        }
-        None => {
-            list.push(subscriber);
-            true
-        }
-    }
-}
-
-fn take(list: &mut Vec<Subscriber>, session: SessionId) -> bool {
-    let before = list.len();
-    list.retain(|subscriber| subscriber.session != session);
-    list.len() != before
+/// The parts of a shared subscription. What only begins like one is never permitted.
+pub(crate) fn shared(filter: &str) -> Option<Shared<'_>> {
+    Shared::parse(filter).ok().flatten()
 }
 
 #[cfg(test)]
@@ -186,78 +228,68 @@ mod tests {
         }
     }
 
-    fn sessions(index: &Subscriptions, topic: &str) -> Vec<u32> {
-        let mut found = Vec::new();
-        index.matching(topic, &mut found);
-        let mut sessions: Vec<u32> = found.iter().map(|subscriber| subscriber.session.0).collect();
-        sessions.sort_unstable();
-        sessions
+    fn turn(index: &Subscriptions, filter: &str) -> Vec<u32> {
+        let group = index.group_of(filter).and_then(|id| index.group(id));
+        group.map_or(Vec::new(), |group| {
+            group.turn().map(|member| member.session.0).collect()
+        })
     }
 
-    fn index(filters: &[&str]) -> Subscriptions {
+    fn serve(index: &mut Subscriptions, filter: &str, session: u32) {
+        let id = index.group_of(filter).unwrap();
+        index.group_mut(id).unwrap().served(SessionId(session));
+    }
+
+    #[test]
+    fn groups_are_apart_by_name_and_by_filter() {
         let mut index = Subscriptions::default();
-        for (number, filter) in (0..).zip(filters) {
-            index.insert(filter, subscriber(number));
+        let filters = ["$share/g/a", "$share/h/a", "$share/g/+", "a"];
+        for (session, filter) in (0..).zip(filters) {
+            index.insert(filter, subscriber(session));
         }
-        index
+        let mut groups = Vec::new();
+        index.groups_matching("a", &mut groups);
+        let mut found: Vec<&str> = groups
+            .iter()
+            .map(|id| &*index.group(*id).unwrap().filter)
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, ["$share/g/+", "$share/g/a", "$share/h/a"]);
+        let mut single = Vec::new();
+        index.matching("a", &mut single);
+        assert_eq!(single, [subscriber(3)]);
     }
 
     #[test]
-    fn wildcards_match_by_level() {
-        let index = index(&["a/b", "a/+", "a/#", "#", "+/b", "+", "a/b/#", "/+"]);
-        assert_eq!(sessions(&index, "a/b"), [0, 1, 2, 3, 4, 6]);
-        assert_eq!(sessions(&index, "a"), [2, 3, 5]);
-        assert_eq!(sessions(&index, "a/"), [1, 2, 3]);
-        assert_eq!(sessions(&index, "/b"), [3, 4, 7]);
-        assert_eq!(sessions(&index, "a/b/c"), [2, 3, 6]);
-    }
-
-    #[test]
-    fn wildcards_at_the_first_level_leave_reserved_topics_out() {
-        let index = index(&["#", "+/x", "$SYS/#", "$SYS/x", "$SYS/+"]);
-        assert_eq!(sessions(&index, "$SYS/x"), [2, 3, 4]);
-        assert_eq!(sessions(&index, "$SYS"), [2]);
-    }
-
-    #[test]
-    fn a_second_subscription_on_the_same_filter_replaces_the_first() {
-        let mut index = index(&["a/+"]);
-        index.insert(
-            "a/+",
-            Subscriber {
-                qos: QoS::ExactlyOnce,
-                ..subscriber(0)
-            },
-        );
-        let mut found = Vec::new();
-        index.matching("a/b", &mut found);
-        assert_eq!(
-            found,
-            [Subscriber {
-                qos: QoS::ExactlyOnce,
-                ..subscriber(0)
-            }]
-        );
-    }
-
-    #[test]
-    fn nothing_remains_of_removed_filters() {
-        let filters = ["a/b", "a/+", "a/#", "#", "+/+/c", "x/y/z/+/w"];
-        let mut index = index(&filters);
-        for (number, filter) in (0..).zip(filters) {
-            index.remove(filter, SessionId(number));
+    fn members_take_turns_whoever_comes_and_goes() {
+        let mut index = Subscriptions::default();
+        for session in 0..3 {
+            index.insert("$share/g/a", subscriber(session));
         }
-        assert!(index.concrete.is_empty());
-        assert!(index.wildcard.is_empty());
-        assert_eq!(index.wildcards, 0);
+        assert_eq!(turn(&index, "$share/g/a"), [0, 1, 2]);
+        serve(&mut index, "$share/g/a", 0);
+        assert_eq!(turn(&index, "$share/g/a"), [1, 2, 0]);
+        index.insert("$share/g/a", subscriber(1));
+        assert_eq!(turn(&index, "$share/g/a"), [1, 2, 0]);
+        index.remove("$share/g/a", SessionId(0));
+        assert_eq!(turn(&index, "$share/g/a"), [1, 2]);
+        serve(&mut index, "$share/g/a", 1);
+        index.remove("$share/g/a", SessionId(2));
+        assert_eq!(turn(&index, "$share/g/a"), [1]);
     }
 
     #[test]
-    fn removing_what_is_not_there_changes_nothing() {
-        let mut index = index(&["a/+", "a/b"]);
-        index.remove("a/+", SessionId(9));
-        index.remove("b/+", SessionId(0));
-        index.remove("a/b/c", SessionId(1));
-        assert_eq!(sessions(&index, "a/b"), [0, 1]);
+    fn nothing_remains_of_a_group_without_members() {
+        let mut index = Subscriptions::default();
+        for filter in ["$share/g/a", "$share/g/a/+"] {
+            index.insert(filter, subscriber(0));
+            index.remove(filter, SessionId(9));
+            assert_eq!(turn(&index, filter), [0]);
+            index.remove(filter, SessionId(0));
+        }
+        assert!(index.shared.is_empty());
+        assert!(index.by_filter.is_empty());
+        assert_eq!(index.group_ids().count(), 0);
+        assert_eq!(index.groups.len(), 1, "a free place is used again");
     }
 }

@@ -45,6 +45,14 @@ pub(crate) fn policy() -> Value {
             "deny": [],
             "wildcards": true,
             "limits": {"inflight": 100}
+        },
+        {
+            "name": "crew", "line": 20,
+            "match": {"kind": "service", "id": null, "attributes": {"crew": "yes"}},
+            "publish": [{"topic": "dev/+/tel", "qos": 2, "retain": true, "will": true, "line": 21}],
+            "subscribe": [{"topic": "dev/+/tel", "qos": 2, "line": 22}],
+            "deny": [], "wildcards": true, "share": ["crew", "other"],
+            "limits": {"inflight": 10, "queue_messages": 20, "connections": 1000, "sessions": 1000}
         }
     ])
 }
@@ -89,6 +97,10 @@ pub(crate) fn device(id: &str) -> String {
 
 pub(crate) fn service(id: &str) -> String {
     format!("spiffe://{FLEET}/service/{id}")
+}
+
+pub(crate) fn worker(id: &str) -> String {
+    format!("spiffe://{FLEET}/crew/yes/service/{id}")
 }
 
 /// The broker, its clock and the clients' ends of the connections.
@@ -266,6 +278,15 @@ impl<S: Store> World<S> {
 
     pub(crate) fn backend(&mut self, version: ProtocolVersion) -> ConnectionId {
         let (connection, answer) = self.connect(&service("backend"), connect("backend", version));
+        assert_eq!(answer.reason, ReasonCode::Success);
+        connection
+    }
+
+    /// A service that may share subscriptions. Its session stays an hour where it is `lasting`.
+    pub(crate) fn worker(&mut self, id: &str, version: ProtocolVersion, is_lasting: bool) -> ConnectionId {
+        let hello = connect(id, version);
+        let hello = if is_lasting { lasting(hello) } else { hello };
+        let (connection, answer) = self.connect(&worker(id), hello);
         assert_eq!(answer.reason, ReasonCode::Success);
         connection
     }

@@ -4,7 +4,9 @@ use motte_mqtt::ReasonCode;
 use motte_policy::Rights;
 use serde_json::json;
 
-use super::{has_role, is_current, publish, receive, response_topic, still_sent, subscribe, will};
+use super::{
+    has_role, is_current, publish, receive, receive_shared, response_topic, still_sent, subscribe, will,
+};
 use crate::testing::{Policy, device, service};
 use crate::{Denial, Layer, Provenance};
 
@@ -146,29 +148,98 @@ fn wildcards_are_off_for_devices_and_bounded_for_services() {
     }
 }
 
+fn worker() -> Rights {
+    Policy::new(1).snapshot().bind(&service("worker"))
+}
+
 #[test]
-fn shared_subscriptions_are_refused_whatever_is_behind_them() {
+fn who_has_no_group_is_refused_every_shared_subscription() {
     for filter in [
-        "$share/g/toasters/a/command",
-        "$share/g/#",
+        "$share/crew/toasters/a/command",
+        "$share/crew/#",
         "$share/g",
         "$share//x",
         "$share/",
         "$share",
         "$share///////",
     ] {
-        assert_eq!(
-            refusal(subscribe(&toaster(), filter)),
-            named(
-                "authorization.shared-subscription",
-                ReasonCode::SharedSubscriptionsNotSupported
-            ),
-            "{filter}"
-        );
+        for rights in [toaster(), dashboard()] {
+            assert_eq!(
+                refusal(subscribe(&rights, filter)),
+                named(
+                    "authorization.shared-subscription",
+                    ReasonCode::SharedSubscriptionsNotSupported
+                ),
+                "{filter}"
+            );
+        }
     }
     assert_eq!(
         refusal(subscribe(&toaster(), "$shared/g")),
         named("authorization.reserved", ReasonCode::NotAuthorized)
+    );
+}
+
+#[test]
+fn a_shared_subscription_needs_its_group_and_its_filter() {
+    assert!(subscribe(&worker(), "$share/crew/toasters/+/telemetry").is_ok());
+    assert!(subscribe(&worker(), "$share/crew/toasters/a/telemetry").is_ok());
+    let not_authorized = ReasonCode::NotAuthorized;
+    for (filter, rule, reason) in [
+        (
+            "$share/other/toasters/+/telemetry",
+            "authorization.share-not-granted",
+            not_authorized,
+        ),
+        (
+            "$share/crew/toasters/+/state",
+            "authorization.not-granted",
+            not_authorized,
+        ),
+        ("$share/crew/#", "authorization.not-granted", not_authorized),
+        ("$share/crew/$SYS/x", "authorization.reserved", not_authorized),
+        (
+            "$share/crew",
+            "authorization.malformed",
+            ReasonCode::TopicFilterInvalid,
+        ),
+        (
+            "$share//toasters/a/telemetry",
+            "authorization.malformed",
+            ReasonCode::TopicFilterInvalid,
+        ),
+        (
+            "$share/crew/$share/crew/toasters/a/telemetry",
+            "authorization.malformed",
+            ReasonCode::TopicFilterInvalid,
+        ),
+        (
+            "$share/crew/a/#/b",
+            "authorization.malformed",
+            ReasonCode::TopicFilterInvalid,
+        ),
+    ] {
+        assert_eq!(
+            refusal(subscribe(&worker(), filter)),
+            named(rule, reason),
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn a_member_needs_the_group_when_a_message_is_delivered() {
+    let (shared, topic) = ("$share/crew/toasters/+/telemetry", "toasters/a/telemetry");
+    assert!(receive_shared(&worker(), shared, topic).is_ok());
+    // The dashboard may read the topic, and has no group.
+    assert!(receive(&dashboard(), topic).is_ok());
+    assert_eq!(
+        refusal(receive_shared(&dashboard(), shared, topic)),
+        named("authorization.share-not-granted", ReasonCode::NotAuthorized)
+    );
+    assert_eq!(
+        refusal(receive_shared(&worker(), shared, "toasters/a/state")),
+        named("authorization.not-granted", ReasonCode::NotAuthorized)
     );
 }
 

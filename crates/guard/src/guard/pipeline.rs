@@ -137,6 +137,7 @@ impl Guard {
             .take_subscribe(&principal.identity, rights.limits(), now.monotonic)?;
         let permit = self.judge_filter(rights, request)?;
         quota::check_subscriptions(rights.limits(), &request)?;
+        quota::check_costs(&request)?;
         Ok(permit)
     }
 
@@ -153,13 +154,17 @@ impl Guard {
     pub(super) fn judge_delivery(
         &mut self,
         reader_rights: &Rights,
+        shared: Option<&str>,
         sender: &Principal,
         provenance: Provenance,
         topic: &str,
     ) -> Result<Permit<Delivery>, Denial> {
         let generation = self.generation();
         authorization::is_current(reader_rights, generation)?;
-        let grant = authorization::receive(reader_rights, topic)?;
+        let grant = match shared {
+            None => authorization::receive(reader_rights, topic),
+            Some(shared) => authorization::receive_shared(reader_rights, shared, topic),
+        }?;
         if provenance.generation != generation {
             // The identity is what is trusted. That its certificate has been superseded since, as in
             // every rotation, takes back nothing that it said.

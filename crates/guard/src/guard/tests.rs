@@ -45,6 +45,8 @@ fn subscription(filter: &str) -> SubscribeRequest<'_> {
         qos: QoS::ExactlyOnce,
         existing: 0,
         is_new: true,
+        search: 0,
+        group: None,
     }
 }
 

@@ -7,11 +7,20 @@ use motte_policy::RoleLimits;
 use proptest::prelude::*;
 
 use super::{
-    Quotas, Rate, SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND, TokenBucket, check_connections, check_retained,
-    check_sessions, check_subscriptions,
+    Quotas, Rate, SUBSCRIBE_BURST, SUBSCRIBES_PER_SECOND, TokenBucket, check_connections, check_costs,
+    check_retained, check_sessions, check_subscriptions,
 };
 use crate::testing::{device, service};
-use crate::{Denial, Layer, RetainRequest, SessionRequest, SubscribeRequest};
+use crate::{Denial, GroupRequest, Layer, RetainRequest, SessionRequest, SubscribeRequest};
+
+const SUBSCRIPTION: SubscribeRequest<'_> = SubscribeRequest {
+    filter: "x",
+    qos: QoS::AtMostOnce,
+    existing: 0,
+    is_new: true,
+    search: 0,
+    group: None,
+};
 
 const LIMITS: RoleLimits = RoleLimits {
     messages_per_second: 10,
@@ -175,16 +184,40 @@ fn connections_and_sessions_are_counted() {
 fn subscriptions_are_counted_unless_replaced() {
     let check = |existing, is_new| {
         let request = SubscribeRequest {
-            filter: "x",
-            qos: QoS::AtMostOnce,
             existing,
             is_new,
+            ..SUBSCRIPTION
         };
         check_subscriptions(&LIMITS, &request)
     };
     assert_eq!(check(1, true), Ok(()));
     assert_eq!(refusal(check(2, true)), exceeded("quota.subscriptions"));
     assert_eq!(check(2, false), Ok(()));
+}
+
+#[test]
+fn groups_and_searches_are_bounded_unless_the_filter_is_there_already() {
+    let joining = |members, held| SubscribeRequest {
+        group: Some(GroupRequest { members, held }),
+        ..SUBSCRIPTION
+    };
+    let searching = |search| SubscribeRequest {
+        search,
+        ..SUBSCRIPTION
+    };
+    for (at_the_bound, past_it, rule) in [
+        (joining(63, 0), joining(64, 0), "quota.group-members"),
+        (joining(0, 31), joining(0, 32), "quota.shared-subscriptions"),
+        (searching(1024), searching(1025), "quota.search"),
+    ] {
+        assert_eq!(check_costs(&at_the_bound), Ok(()));
+        assert_eq!(refusal(check_costs(&past_it)), exceeded(rule));
+        let there_already = SubscribeRequest {
+            is_new: false,
+            ..past_it
+        };
+        assert_eq!(check_costs(&there_already), Ok(()));
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn complete(index: usize, role: &Value) -> Value {
         "subscribe": list("subscribe", json!({"qos": 2})),
         "deny": list("deny", json!({"actions": ["publish", "subscribe"]})),
         "wildcards": role["wildcards"].as_bool().unwrap_or(false),
+        "share": role["share"].as_array().cloned().unwrap_or_default(),
         "limits": {},
     })
 }
@@ -231,6 +232,44 @@ fn a_filter_is_never_compared_as_a_topic() {
 }
 
 #[test]
+fn a_shared_subscription_needs_its_group_from_the_roles_that_grant_the_filter() {
+    let shared = rights(&[
+        json!({"subscribe": ["a/#", {"topic": "b", "qos": 1}], "wildcards": true, "share": ["g"]}),
+        json!({"subscribe": ["b", "c"], "deny": ["a/secret"]}),
+    ]);
+    assert!(shared.allows_sharing() && shared.has_group("g") && !shared.has_group("h"));
+    assert_eq!(maximum_qos(&shared.may_subscribe("$share/g/a/+/b")), Some(2));
+    // The second role grants `b` with QoS 2, and has no group.
+    assert_eq!(maximum_qos(&shared.may_subscribe("$share/g/b")), Some(1));
+    assert_eq!(maximum_qos(&shared.may_subscribe("b")), Some(2));
+    for (filter, expected) in [
+        ("$share/h/a/b", Cause::ShareNotGranted),
+        ("$share/h/a/#", Cause::ShareNotGranted),
+        ("$share/g/c", Cause::ShareNotGranted),
+        ("$share/g/a/#", Cause::DeniedByRule),
+        ("$share/g/a/secret", Cause::DeniedByRule),
+        ("$share/g/d", Cause::NotGranted),
+        ("$share/g/$SYS/d", Cause::Reserved),
+        ("$share/g", Cause::Malformed),
+        ("$share/+/b", Cause::Malformed),
+        ("$share/g/$share/g/b", Cause::Malformed),
+    ] {
+        assert_eq!(cause(&shared.may_subscribe(filter)), Some(expected), "{filter}");
+    }
+    let elsewhere = rights(&[json!({"subscribe": ["a"], "share": ["g"]})]);
+    assert_eq!(
+        cause(&elsewhere.may_subscribe("$share/g/+")),
+        Some(Cause::Wildcard)
+    );
+    let alone = rights(&[json!({"share": ["g"]})]);
+    assert_eq!(
+        cause(&alone.may_subscribe("$share/g/a")),
+        Some(Cause::ShareNotGranted)
+    );
+    assert!(!alone.allows_sharing());
+}
+
+#[test]
 fn reserved_topics_need_a_literal_grant() {
     let wide = rights(&[json!({"publish": ["#"], "subscribe": ["#"], "wildcards": true})]);
     assert_eq!(
@@ -239,8 +278,6 @@ fn reserved_topics_need_a_literal_grant() {
     );
     assert_eq!(cause(&wide.may_receive("$SYS/x")), Some(Cause::Reserved));
     assert_eq!(cause(&wide.may_subscribe("$SYS/#")), Some(Cause::Reserved));
-    assert_eq!(cause(&wide.may_subscribe("$share/g/#")), Some(Cause::Reserved));
-    assert_eq!(cause(&wide.may_subscribe("$share/g/a")), Some(Cause::Reserved));
     let literal = rights(&[json!({"subscribe": ["$SYS/#"], "wildcards": true})]);
     assert!(literal.may_subscribe("$SYS/#").is_allowed());
     assert!(literal.may_receive("$SYS/uptime").is_allowed());

@@ -38,6 +38,9 @@ pub(crate) struct RoleEntry {
     pub(crate) subscribe: Vec<SubscribeEntry>,
     pub(crate) deny: Vec<DenyEntry>,
     pub(crate) wildcards: bool,
+    /// Names of groups; none where it is left out.
+    #[serde(default)]
+    pub(crate) share: Vec<String>,
     pub(crate) limits: LimitsEntry,
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::RULES_PER_LIST;
 use super::format::{DenyAction, LimitsEntry, MatchEntry, RoleEntry};
+use super::{RULES_PER_LIST, SHARES};
 use crate::decision::{RuleKind, RuleReference};
 use crate::identity::{Identity, IdentityError, Kind, ValueError, check_attribute_key, check_value};
 use crate::limits::{PACKET_MAXIMUM, PACKET_OVERHEAD, RoleLimits};
@@ -18,6 +18,7 @@ pub(crate) struct Role {
     pub(crate) subscribe: Vec<SubscribeRule>,
     pub(crate) deny: Vec<DenyRule>,
     wildcards: bool,
+    share: Arc<[Box<str>]>,
     limits: RoleLimits,
 }
 
@@ -85,6 +86,7 @@ impl Role {
                 filter: rule.pattern.bind(identity)?,
                 qos: rule.qos,
                 wildcards: self.wildcards,
+                share: Arc::clone(&self.share),
                 rule: rule.rule.clone(),
             })
         }));
@@ -169,6 +171,7 @@ impl Role {
             subscribe: subscribe.collect::<Result<_, RoleError>>()?,
             deny: deny.collect::<Result<_, RoleError>>()?,
             wildcards: entry.wildcards,
+            share: read_share(&entry.share, matcher.kind)?,
             limits: read_limits(&entry.limits, matcher.kind)?,
             matcher,
             name,
@@ -200,6 +203,23 @@ fn read_matcher(entry: &MatchEntry) -> Result<Matcher, RoleError> {
         id: entry.id.clone(),
         attributes: entry.attributes.clone(),
     })
+}
+
+fn read_share(names: &[String], kind: Kind) -> Result<Arc<[Box<str>]>, RoleError> {
+    if !names.is_empty() && kind == Kind::Device {
+        return Err(RoleError::DeviceShare);
+    }
+    if names.len() > SHARES {
+        return Err(RoleError::TooManyShares { count: names.len() });
+    }
+    let read = |name: &String| match check_value(name) {
+        Ok(()) => Ok(name.as_str().into()),
+        Err(problem) => Err(RoleError::Share {
+            name: name.clone(),
+            problem,
+        }),
+    };
+    names.iter().map(read).collect()
 }
 
 fn read_limits(entry: &LimitsEntry, kind: Kind) -> Result<RoleLimits, RoleError> {
@@ -292,6 +312,23 @@ pub enum RoleError {
     /// `wildcards = true` for devices (law 5).
     #[error("`wildcards = true` for devices, a device cannot hold a wildcard subscription: name its topics")]
     DeviceWildcards,
+    /// `share` for devices: who joins a group takes messages away from the others.
+    #[error("`share` for devices, a device cannot hold a shared subscription: leave it out")]
+    DeviceShare,
+    /// The name of a group.
+    #[error("bad group {name:?} in `share`: {problem}")]
+    Share {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: ValueError,
+    },
+    /// More than [`SHARES`].
+    #[error("{count} groups in `share`, {SHARES} is the most: split the role")]
+    TooManyShares {
+        /// Groups found.
+        count: usize,
+    },
     /// More than [`RULES_PER_LIST`].
     #[error("{count} entries in `{list}`, {RULES_PER_LIST} is the most: use a wildcard or split the role")]
     TooManyRules {

@@ -35,6 +35,7 @@ pub(crate) fn document() -> Value {
                 ],
                 "deny": [{"topic": "toasters/secret/#", "actions": ["publish", "subscribe"], "line": 15}],
                 "wildcards": true,
+                "share": ["dashboards"],
                 "limits": {},
             },
         ],
@@ -233,7 +234,7 @@ fn unknown_missing_duplicate_and_trailing_things_are_refused() {
 }
 
 #[test]
-fn every_field_is_needed_but_the_limits() {
+fn every_field_is_needed_but_share_and_the_limits() {
     fn leave_out(value: &Value, path: &str, paths: &mut Vec<String>) {
         match value {
             Value::Object(object) => {
@@ -302,6 +303,26 @@ fn roles_are_checked() {
             "/roles/0/wildcards",
             json!(true),
             "bad role \"toaster\" (line 1): `wildcards = true` for devices",
+        ),
+        (
+            "/roles/0/share",
+            json!(["g"]),
+            "bad role \"toaster\" (line 1): `share` for devices",
+        ),
+        (
+            "/roles/1/share",
+            json!(["g", "a/b"]),
+            "bad role \"dashboard\" (line 10): bad group \"a/b\" in `share`",
+        ),
+        (
+            "/roles/1/share",
+            json!(["+"]),
+            "bad role \"dashboard\" (line 10): bad group \"+\" in `share`",
+        ),
+        (
+            "/roles/1/share",
+            json!(vec!["g"; SHARES + 1]),
+            "bad role \"dashboard\" (line 10): 17 groups in `share`",
         ),
         (
             "/roles/0/publish/1/qos",
