@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from motte.bench.generator import value_of
 from motte.bench.lines import Group, Line, Parties, lines
 from motte.bench.target import BenchError, resolve

@@ -13,7 +13,7 @@ use motte_guard::{
     Connected, GroupRequest, Permit, Principal, Published, Retained, SessionGranted, Subscribed, WillGranted,
 };
 use motte_mqtt::{PacketId, QoS};
-use motte_policy::Rights;
+use motte_policy::{Rights, is_system};
 
 use crate::message::Message;
 use crate::names::{ConnectionId, SessionId, SessionName};
@@ -33,6 +33,8 @@ pub(crate) struct Engine<S> {
     by_identity: HashMap<String, BTreeSet<SessionId>>,
     subscriptions: Subscriptions,
     pub(crate) retained: RetainedMessages,
+    /// What the broker says about itself; not durable, and nobody's quota.
+    pub(crate) system: RetainedMessages,
     pub(crate) store: S,
     found: Vec<Subscriber>,
     found_groups: Vec<GroupId>,
@@ -60,6 +62,7 @@ impl<S: Store> Engine<S> {
             by_identity: HashMap::new(),
             subscriptions: Subscriptions::default(),
             retained: RetainedMessages::default(),
+            system: RetainedMessages::default(),
             store,
             found: Vec::new(),
             found_groups: Vec::new(),
@@ -269,7 +272,13 @@ impl<S: Store> Engine<S> {
         };
         let room = session.outbound.replay_room();
         let bytes = session.rights.limits().queue_bytes;
-        for message in &self.retained.matching(filter, now, room) {
+        // No client can have retained a message where the broker speaks.
+        let source = if is_system(filter) {
+            &self.system
+        } else {
+            &self.retained
+        };
+        for message in &source.matching(filter, now, room) {
             let qos = message.qos.min(options.granted_qos);
             match session
                 .outbound
@@ -307,6 +316,12 @@ impl<S: Store> Engine<S> {
     /// Routes a permitted message.
     pub(crate) fn publish(&mut self, _permit: &Permit<Published>, message: &Arc<Message>, origin: SessionId) {
         self.route(message, Some(origin));
+    }
+
+    /// Routes a value that the broker says about itself, and keeps it for those who come later.
+    pub(crate) fn publish_system(&mut self, _permit: &Permit<Published>, message: &Arc<Message>) {
+        self.system.store(message);
+        self.route(message, None);
     }
 
     /// Routes a will whose right was judged again at this moment.

@@ -92,6 +92,22 @@ impl Message {
         }
     }
 
+    /// A value that the broker says about itself. The next one takes its place.
+    pub(crate) fn of_system(topic: String, value: String, sender: Arc<Principal>, generation: u64) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: value.into(),
+            properties: PublishProperties::default(),
+            qos: QoS::AtMostOnce,
+            retain: true,
+            will: false,
+            sender,
+            generation,
+            expires_at: None,
+            declares_expiry: false,
+        }
+    }
+
     /// Bytes that the message holds, counted against queues and retained limits.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -21,6 +21,16 @@ pub(crate) fn no_policy() -> Denial {
     )
 }
 
+/// The broker speaks about itself, and about nothing else.
+pub(crate) fn not_system(topic: &str) -> Denial {
+    Denial::new(
+        Layer::Authorization,
+        "authorization.reserved",
+        ReasonCode::NotAuthorized,
+        format!("\"{}\" is not under $SYS", escape(topic)),
+    )
+}
+
 /// The identity has at least one role.
 pub(crate) fn has_role(rights: &Rights) -> Result<(), Denial> {
     if rights.roles().is_empty() {

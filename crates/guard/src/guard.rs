@@ -223,6 +223,14 @@ impl Guard {
         self.counters.count(|passed| &mut passed.publish, verdict)
     }
 
+    /// Layer 4 for a value that the broker publishes about itself, under `$SYS`, where nobody else may.
+    ///
+    /// # Errors
+    /// Without a policy, and for any other topic.
+    pub fn publish_system(&self, topic: &str) -> Result<Permit<Published>, Denial> {
+        self.judge_system(topic)
+    }
+
     /// [`Self::publish`] once more when a QoS 2 message is released, without its rate (attack V4).
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub mod radius;
 mod rights;
 mod share;
 pub mod snapshot;
+mod system;
 
 pub use address::{IpNetwork, NetworkError};
 pub use decision::{Cause, Decision, Grant, Refusal, RuleKind, RuleReference};
@@ -41,3 +42,4 @@ pub use pattern::{Pattern, PatternError};
 pub use rights::{Action, ActionError, Rights};
 pub use share::{SHARE_LEVEL, ShareError, Shared};
 pub use snapshot::{RoleError, Snapshot, SnapshotError};
+pub use system::{SYSTEM_LEVEL, is_system};

@@ -10,6 +10,7 @@ use crate::decision::{Cause, Decision, Grant, Refusal, RuleReference};
 use crate::filter::{self, Filter, check_name};
 use crate::limits::RoleLimits;
 use crate::share::Shared;
+use crate::system::is_system;
 
 /// The highest QoS of MQTT.
 pub(crate) const QOS_MAXIMUM: u8 = 2;
@@ -306,6 +307,9 @@ impl Rights {
         }
         if let Some(refusal) = self.cannot_name(topic, &self.publish_denials) {
             return Decision::Denied(refusal);
+        }
+        if is_system(topic) {
+            return Decision::Denied(Refusal::new(Cause::Reserved));
         }
         // The nearest of the grants that match the topic but not the rest of the question.
         let mut short: Option<(Cause, &PublishGrant)> = None;

@@ -175,6 +175,13 @@ class PatternReader:
                 '`share = ["GROUP"]` to the role of the service',
             )  # fmt: skip
             return False
+        if first == "$SYS" and use.noun == "publish":
+            self._problems.error(
+                "reserved-topic", here,
+                f"`{printable(pattern.text, limit=60)}` is where the broker speaks about itself",
+                "nobody else can publish under `$SYS`; use another topic",
+            )  # fmt: skip
+            return False
         if use.grants and self._match and self._match.kind is Kind.DEVICE:
             self._problems.error(
                 "reserved-topic", here,

@@ -187,6 +187,8 @@ class Bound:
                 for pattern, role in self.subscribe
                 if group is None or group in role.share
             )
+        if levels[0] == "$SYS":
+            return False
         return any(
             qos <= grant.qos
             and (grant.retain or not retain)

@@ -44,6 +44,7 @@ impl<S: Store> Broker<S> {
         self.guard.install(snapshot)?;
         if is_first {
             self.start_housekeeping(now);
+            self.publish_system(now);
         }
         let mut report = InstallReport {
             generation: self.guard.generation(),

@@ -7,6 +7,7 @@ mod install;
 mod publish;
 mod report;
 mod subscribe;
+mod system;
 mod timers;
 mod transmit;
 

@@ -178,6 +178,7 @@ impl<S: Store> Broker<S> {
         self.engine.remove_expired(now.monotonic);
         self.record_overdue(now);
         self.guard.prune(now);
+        self.publish_system(now);
         self.start_housekeeping(now);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motte_mqtt::{QoS, ReasonCode};
-use motte_policy::{Grant, Rights, RuleReference, Snapshot};
+use motte_policy::{Grant, Rights, RuleReference, Snapshot, is_system};
 
 use super::Guard;
 use crate::{
@@ -125,6 +125,20 @@ impl Guard {
         Ok(self.permit(Published { provenance }, Some(grant.rule)))
     }
 
+    pub(super) fn judge_system(&self, topic: &str) -> Result<Permit<Published>, Denial> {
+        self.policy()?;
+        if !is_system(topic) {
+            return Err(authorization::not_system(topic));
+        }
+        let provenance = Provenance {
+            generation: self.generation(),
+            retain: true,
+            will: false,
+            qos: 0,
+        };
+        Ok(self.permit(Published { provenance }, None))
+    }
+
     pub(super) fn judge_subscribe(
         &mut self,
         principal: &Principal,
@@ -165,7 +179,8 @@ impl Guard {
             None => authorization::receive(reader_rights, topic),
             Some(shared) => authorization::receive_shared(reader_rights, shared, topic),
         }?;
-        if provenance.generation != generation {
+        // What stands under `$SYS` is the broker's: nobody else could publish it, under any policy.
+        if provenance.generation != generation && !is_system(topic) {
             // The identity is what is trusted. That its certificate has been superseded since, as in
             // every rotation, takes back nothing that it said.
             identity::check_status(&sender.identity, self.policy()?.exceptions())?;

@@ -278,7 +278,16 @@ fn reserved_topics_need_a_literal_grant() {
     );
     assert_eq!(cause(&wide.may_receive("$SYS/x")), Some(Cause::Reserved));
     assert_eq!(cause(&wide.may_subscribe("$SYS/#")), Some(Cause::Reserved));
-    let literal = rights(&[json!({"subscribe": ["$SYS/#"], "wildcards": true})]);
+    let literal =
+        rights(&[json!({"subscribe": ["$SYS/#"], "publish": ["$SYS/#", "$SYSTEM/x"], "wildcards": true})]);
+    for topic in ["$SYS/uptime", "$SYS"] {
+        assert_eq!(
+            cause(&literal.may_publish(topic, 0, false)),
+            Some(Cause::Reserved)
+        );
+        assert_eq!(cause(&literal.may_will(topic, 0, false)), Some(Cause::Reserved));
+    }
+    assert!(literal.may_publish("$SYSTEM/x", 0, false).is_allowed());
     assert!(literal.may_subscribe("$SYS/#").is_allowed());
     assert!(literal.may_receive("$SYS/uptime").is_allowed());
     assert!(!literal.may_receive("$OTHER/uptime").is_allowed());
