@@ -93,8 +93,8 @@ def show(rows: list[dict[str, Any]], names: list[str], console: Console) -> None
         )
     console.print(table)
     console.print(
-        "Median \\[lowest-highest], broker's µs of processor time each; below, how many times Motte "
-        "is ahead per second / per core-second."
+        "Median \\[lowest-highest], broker's µs of processor time each; below, how many times "
+        "Motte is ahead per second / per core-second."
     )
 
 
