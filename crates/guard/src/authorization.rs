@@ -4,6 +4,7 @@
 //! what the policy knows nothing of: response topics and the sender's right at delivery.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use motte_mqtt::ReasonCode;
 use motte_policy::{Cause, Decision, Grant, Refusal, Rights, SHARE_LEVEL, Shared};
@@ -44,17 +45,19 @@ pub(crate) fn has_role(rights: &Rights) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Rights bound under an earlier policy decide nothing (law 4, attack V8), and neither do none at all.
-pub(crate) fn is_current(rights: &Rights, generation: u64) -> Result<(), Denial> {
+/// Rights bound under an earlier policy that granted something else decide nothing (law 4, attack V8),
+/// and neither do none at all.
+pub(crate) fn is_current(rights: &Rights, in_force: &RangeInclusive<u64>) -> Result<(), Denial> {
     has_role(rights)?;
-    if rights.generation() != generation {
+    if !in_force.contains(&rights.generation()) {
         return Err(Denial::new(
             Layer::Authorization,
             "authorization.stale-rights",
             ReasonCode::NotAuthorized,
             format!(
-                "rights of generation {}, the policy is of generation {generation}",
-                rights.generation()
+                "rights of generation {}, the policy is of generation {}",
+                rights.generation(),
+                in_force.end()
             ),
         ));
     }

@@ -5,6 +5,7 @@ mod pipeline;
 mod tests;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use motte_mqtt::ReasonCode;
@@ -26,6 +27,9 @@ use crate::{
 pub struct Guard {
     settings: GuardSettings,
     snapshot: Option<Arc<Snapshot>>,
+    /// The generation from which on every one up to that in force grants the same: rights that were
+    /// bound since then are those that would be bound now.
+    same_since: u64,
     rights: RightsCache,
     quotas: Quotas,
     identity_denials: Denials<IdentityName>,
@@ -45,6 +49,7 @@ impl Guard {
         Self {
             settings,
             snapshot: None,
+            same_since: u64::MAX,
             rights: RightsCache::new(),
             quotas: Quotas::new(),
             identity_denials: Denials::new(limit, window),
@@ -86,9 +91,28 @@ impl Guard {
                 };
             }
         }
+        let grants_the_same = self
+            .snapshot
+            .as_ref()
+            .is_some_and(|before| snapshot.grants_the_same_as(before));
         self.snapshot = Some(snapshot);
-        self.rights.clear();
+        if !grants_the_same {
+            self.same_since = found;
+            self.rights.clear();
+        }
         Ok(())
+    }
+
+    /// Whether rights that were bound under this generation are those of the policy in force, but for
+    /// identities that are excluded since.
+    #[must_use]
+    pub fn is_in_force(&self, bound_at: u64) -> bool {
+        self.in_force().contains(&bound_at)
+    }
+
+    /// Generations that grant what is granted now; none without a policy.
+    fn in_force(&self) -> RangeInclusive<u64> {
+        self.same_since..=self.generation()
     }
 
     /// The generation of the policy in force; 0 without one.
@@ -109,12 +133,22 @@ impl Guard {
         self.rights.get(self.snapshot.as_deref(), identity)
     }
 
+    /// The same as [`Self::standing`] after an installation that grants what was granted before: all that
+    /// can have changed is who is excluded.
+    ///
+    /// # Errors
+    /// If the principal may not be connected any more. The reason fits a DISCONNECT packet.
+    pub fn is_excluded(&self, principal: &Principal, now: Now) -> Result<(), Denial> {
+        self.judge_exclusion(principal, now)
+            .map_err(pipeline::for_disconnect)
+    }
+
     /// May this principal still be connected? To be asked of every connection after an installation, and
     /// again when its certificate ends.
     ///
     /// # Errors
     /// If not. The reason fits a DISCONNECT packet.
-    pub fn standing(&self, principal: &Principal, now: Now) -> Result<(), Denial> {
+    pub fn standing(&mut self, principal: &Principal, now: Now) -> Result<(), Denial> {
         self.judge_standing(principal, now)
             .map_err(pipeline::for_disconnect)
     }

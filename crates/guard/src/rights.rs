@@ -9,7 +9,7 @@ use motte_policy::{Identity, Rights, Snapshot, Status};
 /// it rights are bound anew at each question, which is slower and as strict.
 pub const CACHED_RIGHTS: usize = 131_072;
 
-/// The cache, cleared at every installation (attack V8).
+/// The cache, cleared at every installation that grants anything else than before (attack V8).
 #[derive(Debug)]
 pub(crate) struct RightsCache {
     bound: HashMap<Identity, Arc<Rights>>,
@@ -38,11 +38,12 @@ impl RightsCache {
         let Some(snapshot) = snapshot else {
             return Arc::clone(&self.none);
         };
-        if let Some(rights) = self.bound.get(identity) {
-            return Arc::clone(rights);
-        }
+        // Before what is bound is looked at: that outlives an installation that only excludes somebody.
         if snapshot.exceptions().status(identity) != Status::Active {
             return Arc::clone(&self.none);
+        }
+        if let Some(rights) = self.bound.get(identity) {
+            return Arc::clone(rights);
         }
         let rights = Arc::new(snapshot.bind(identity));
         if self.bound.len() < CACHED_RIGHTS {

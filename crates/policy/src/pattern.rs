@@ -11,7 +11,7 @@ use crate::filter::{Filter, Level, TopicError, check_filter};
 use crate::identity::{Identity, ValueError, check_value};
 
 /// A topic filter whose levels may be placeholders.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<str>,
     levels: Box<[PatternLevel]>,
@@ -19,7 +19,7 @@ pub struct Pattern {
 }
 
 /// One level of a pattern.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PatternLevel {
     /// `+`
     Any,

@@ -81,6 +81,13 @@ impl Snapshot {
         self.roles.iter().map(|role| &*role.name)
     }
 
+    /// Whether every identity has the same rights under both, by the same rules. Exceptions are not
+    /// looked at.
+    #[must_use]
+    pub fn grants_the_same_as(&self, other: &Self) -> bool {
+        self.fleet == other.fleet && self.roles == other.roles
+    }
+
     /// The rights of `identity`: the union of the roles that match it, none at all if none does.
     /// Exceptions are not looked at; see [`Exceptions::status`].
     #[must_use]

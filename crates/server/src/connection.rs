@@ -200,6 +200,8 @@ impl Connection {
 
     fn close(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Step {
         match self.flush(context, scratch) {
+            // A peer that has said goodbye sends nothing that could make the kernel throw ours away.
+            Flushed::All if self.ended => Step::Done,
             Flushed::All => {
                 let _ = SockRef::from(&*self.stream).shutdown(Shutdown::Write);
                 self.sign_off();

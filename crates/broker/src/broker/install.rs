@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use motte_guard::{Denial, InstallError, Now, SubscribeRequest, evidence};
 use motte_mqtt::ReasonCode;
-use motte_policy::{Identity, Snapshot, Status};
+use motte_policy::{Snapshot, Status};
 use serde::Serialize;
 
 use super::Broker;
@@ -40,8 +40,11 @@ impl<S: Store> Broker<S> {
     /// # Errors
     /// The snapshot is of another fleet or older than the one in force, which stays.
     pub fn install(&mut self, snapshot: Arc<Snapshot>, now: Now) -> Result<InstallReport, InstallError> {
-        let is_first = self.guard.generation() == 0;
+        let before = self.guard.generation();
+        let is_first = before == 0;
         self.guard.install(snapshot)?;
+        // A revocation or a quarantine changes who is out and nothing that anybody else may do.
+        let grants_the_same = !is_first && self.guard.is_in_force(before);
         if is_first {
             self.start_housekeeping(now);
             self.publish_system(now);
@@ -50,10 +53,23 @@ impl<S: Store> Broker<S> {
             generation: self.guard.generation(),
             ..InstallReport::default()
         };
-        self.rebind_sessions(&mut report, now);
-        self.close_the_excluded(&mut report, now);
-        for session in self.engine.session_ids() {
-            self.judge_session(session, &mut report, now);
+        let sessions = self.engine.session_ids();
+        let mut out = Vec::with_capacity(sessions.len());
+        for session in &sessions {
+            let is_out = self.is_out(*session);
+            if is_out || !grants_the_same {
+                self.rebind(*session);
+            }
+            self.judge_will(*session, &mut report, now);
+            out.push(is_out);
+        }
+        self.close_the_excluded(grants_the_same, &mut report, now);
+        for (session, is_out) in sessions.into_iter().zip(out) {
+            if is_out {
+                self.end_out(session, &mut report);
+            } else if !grants_the_same {
+                report.subscriptions_pruned += self.prune_subscriptions(session, now);
+            }
         }
         // After all of them: who has left a group hands over to those who may stay in it.
         for session in self.engine.session_ids() {
@@ -83,21 +99,40 @@ impl<S: Store> Broker<S> {
     /// Every session gets the rights of the new policy before anything else happens, so that nothing
     /// is judged by the old ones. Wills go before connections do: one that is closed for its exclusion
     /// must not fire one.
-    fn rebind_sessions(&mut self, report: &mut InstallReport, now: Now) {
-        for id in self.engine.session_ids() {
-            let Some(session) = self.engine.session_mut(id) else {
-                continue;
-            };
+    fn rebind(&mut self, id: SessionId) {
+        if let Some(session) = self.engine.session_mut(id) {
             session.rights = self.guard.rights(&session.principal.identity);
             self.refresh_limits(id);
-            self.judge_will(id, report, now);
         }
     }
 
-    fn close_the_excluded(&mut self, report: &mut InstallReport, now: Now) {
+    /// Revoked, or in quarantine: nothing could be left in the session of either. Who is released finds
+    /// no session and subscribes again, where an empty one would pretend to be whole.
+    fn is_out(&self, id: SessionId) -> bool {
+        let (Some(session), Some(snapshot)) = (self.engine.session(id), self.guard.snapshot()) else {
+            return false;
+        };
+        snapshot.exceptions().status(&session.principal.identity) != Status::Active
+    }
+
+    fn end_out(&mut self, id: SessionId, report: &mut InstallReport) {
+        if let Some(session) = self.engine.session(id) {
+            report.sessions_ended += 1;
+            report.subscriptions_pruned += session.subscriptions.len();
+            self.engine.end_session(id);
+        }
+    }
+
+    fn close_the_excluded(&mut self, grants_the_same: bool, report: &mut InstallReport, now: Now) {
         let mut excluded: Vec<(ConnectionId, Denial)> = Vec::new();
+        let guard = &mut self.guard;
         for connection in self.connections.iter() {
-            if let Err(denial) = self.guard.standing(&connection.principal, now) {
+            let standing = if grants_the_same {
+                guard.is_excluded(&connection.principal, now)
+            } else {
+                guard.standing(&connection.principal, now)
+            };
+            if let Err(denial) = standing {
                 excluded.push((connection.id, denial));
             }
         }
@@ -113,27 +148,6 @@ impl<S: Store> Broker<S> {
         }
         report.disconnected.sort_unstable();
         report.disconnected.dedup();
-    }
-
-    fn judge_session(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
-        let Some(session) = self.engine.session(id) else {
-            return;
-        };
-        if self.is_out(&session.principal.identity) {
-            report.sessions_ended += 1;
-            report.subscriptions_pruned += session.subscriptions.len();
-            self.engine.end_session(id);
-            return;
-        }
-        report.subscriptions_pruned += self.prune_subscriptions(id, now);
-    }
-
-    /// Revoked, or in quarantine: nothing could be left in the session of either. Who is released finds
-    /// no session and subscribes again, where an empty one would pretend to be whole.
-    fn is_out(&self, identity: &Identity) -> bool {
-        self.guard
-            .snapshot()
-            .is_some_and(|snapshot| snapshot.exceptions().status(identity) != Status::Active)
     }
 
     /// Role limits that changed hold for live connections as well.

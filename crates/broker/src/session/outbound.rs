@@ -458,6 +458,9 @@ impl Outbound {
     /// Removes every message that is not to be delivered any more; returns their places. An exchange
     /// that reached PUBREL goes on: it carries nothing.
     pub(crate) fn remove_where(&mut self, mut unwanted: impl FnMut(&Waiting) -> bool) -> Vec<u64> {
+        if self.assured.waiting.is_empty() && self.unassured.waiting.is_empty() {
+            return Vec::new();
+        }
         let mut removed = Vec::new();
         self.assured.remove_where(&mut unwanted, &mut removed);
         self.unassured.remove_where(&mut unwanted, &mut removed);

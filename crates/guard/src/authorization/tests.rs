@@ -306,12 +306,13 @@ fn the_sender_is_judged_as_it_sent() {
 #[test]
 fn rights_of_another_generation_and_no_rights_decide_nothing() {
     let rights = toaster();
-    assert_eq!(is_current(&rights, 1), Ok(()));
+    assert_eq!(is_current(&rights, &(1..=1)), Ok(()));
+    assert_eq!(is_current(&rights, &(1..=5)), Ok(()), "nothing changed since");
     let stale = named("authorization.stale-rights", ReasonCode::NotAuthorized);
-    assert_eq!(refusal(is_current(&rights, 2)), stale);
-    assert_eq!(refusal(is_current(&rights, 0)), stale);
+    assert_eq!(refusal(is_current(&rights, &(2..=2))), stale);
+    assert_eq!(refusal(is_current(&rights, &(0..=0))), stale);
     let no_role = named("authorization.no-role", ReasonCode::NotAuthorized);
-    assert_eq!(refusal(is_current(&Rights::none(), 0)), no_role);
+    assert_eq!(refusal(is_current(&Rights::none(), &(0..=0))), no_role);
     assert_eq!(refusal(has_role(&Rights::none())), no_role);
 }
 

@@ -174,7 +174,7 @@ impl Guard {
         topic: &str,
     ) -> Result<Permit<Delivery>, Denial> {
         let generation = self.generation();
-        authorization::is_current(reader_rights, generation)?;
+        authorization::is_current(reader_rights, &self.in_force())?;
         let grant = match shared {
             None => authorization::receive(reader_rights, topic),
             Some(shared) => authorization::receive_shared(reader_rights, shared, topic),
@@ -190,10 +190,13 @@ impl Guard {
         Ok(self.permit(Delivery {}, Some(grant.rule)))
     }
 
-    pub(super) fn judge_standing(&self, principal: &Principal, now: Now) -> Result<(), Denial> {
-        let snapshot = self.policy()?;
-        identity::check_standing(principal, snapshot.exceptions(), now)?;
-        authorization::has_role(&snapshot.bind(&principal.identity))
+    pub(super) fn judge_standing(&mut self, principal: &Principal, now: Now) -> Result<(), Denial> {
+        self.judge_exclusion(principal, now)?;
+        authorization::has_role(&self.rights(&principal.identity))
+    }
+
+    pub(super) fn judge_exclusion(&self, principal: &Principal, now: Now) -> Result<(), Denial> {
+        identity::check_standing(principal, self.policy()?.exceptions(), now)
     }
 
     /// What holds for every request of a connected client: its certificate is still good, it is not
@@ -207,7 +210,7 @@ impl Guard {
     pub(super) fn judge_trust(&self, principal: &Principal, rights: &Rights) -> Result<(), Denial> {
         let snapshot = self.policy()?;
         identity::check_exceptions(principal, snapshot.exceptions())?;
-        authorization::is_current(rights, snapshot.generation())
+        authorization::is_current(rights, &self.in_force())
     }
 
     /// The same for what an identity left behind, such as its subscriptions: whoever has its next
@@ -215,7 +218,7 @@ impl Guard {
     pub(super) fn judge_owner(&self, principal: &Principal, rights: &Rights) -> Result<(), Denial> {
         let snapshot = self.policy()?;
         identity::check_status(&principal.identity, snapshot.exceptions())?;
-        authorization::is_current(rights, snapshot.generation())
+        authorization::is_current(rights, &self.in_force())
     }
 
     fn policy(&self) -> Result<&Snapshot, Denial> {

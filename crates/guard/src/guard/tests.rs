@@ -257,11 +257,48 @@ fn wills_that_are_due_have_a_rate_of_their_own_and_use_up_that_of_messages() {
 }
 
 #[test]
-fn rights_from_before_an_installation_decide_nothing() {
+fn rights_outlive_an_installation_that_grants_the_same_but_not_for_the_excluded() {
+    let mut guard = Policy::new(1).guard();
+    let (who, thief) = (principal(device("a")), principal(device("b")));
+    let old = guard.rights(&who.identity);
+    let stolen = guard.rights(&thief.identity);
+    let excluding = Policy::new(2).except("revoked", "device/b");
+    guard.install(excluding.snapshot()).unwrap();
+    assert!(Arc::ptr_eq(&old, &guard.rights(&who.identity)));
+    let denials = ask_everything(&mut guard, &who, &old, at(0));
+    assert!(denials.iter().all(Option::is_none), "{denials:?}");
+    assert!(guard.rights(&thief.identity).roles().is_empty());
+    let denials = ask_everything(&mut guard, &thief, &stolen, at(0));
+    assert!(denials[..9].iter().all(Option::is_some), "{denials:?}");
+    // Who is let in again has its rights again.
+    guard.install(Policy::new(3).snapshot()).unwrap();
+    assert!(!guard.rights(&thief.identity).roles().is_empty());
+}
+
+/// The policy with one rule on another line: nothing that is granted changes, what evidence says does.
+fn changed(generation: u64) -> Policy {
+    let mut policy = Policy::new(generation);
+    policy.document["roles"][0]["publish"][0]["line"] = json!(99);
+    policy
+}
+
+#[test]
+fn rights_of_a_policy_that_came_back_are_bound_anew() {
     let mut guard = Policy::new(1).guard();
     let who = principal(device("a"));
     let old = guard.rights(&who.identity);
-    guard.install(Policy::new(2).snapshot()).unwrap();
+    guard.install(changed(2).snapshot()).unwrap();
+    guard.install(Policy::new(3).snapshot()).unwrap();
+    let denial = guard.publish(&who, &old, message(TELEMETRY), at(0)).unwrap_err();
+    assert_eq!(&*denial.rule, "authorization.stale-rights");
+}
+
+#[test]
+fn rights_from_before_another_policy_decide_nothing() {
+    let mut guard = Policy::new(1).guard();
+    let who = principal(device("a"));
+    let old = guard.rights(&who.identity);
+    guard.install(changed(2).snapshot()).unwrap();
     for denial in &ask_everything(&mut guard, &who, &old, at(0))[2..] {
         assert_eq!(
             denial.as_ref().map(|denial| &*denial.rule),

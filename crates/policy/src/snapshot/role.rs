@@ -11,6 +11,7 @@ use crate::limits::{PACKET_MAXIMUM, PACKET_OVERHEAD, RoleLimits};
 use crate::pattern::{Pattern, PatternError};
 use crate::rights::{Denial, PublishGrant, QOS_MAXIMUM, Rights, SubscribeGrant};
 
+#[derive(PartialEq)]
 pub(crate) struct Role {
     pub(crate) name: Arc<str>,
     pub(crate) matcher: Matcher,
@@ -23,6 +24,7 @@ pub(crate) struct Role {
 }
 
 /// Whom a role is for.
+#[derive(PartialEq)]
 pub(crate) struct Matcher {
     pub(crate) kind: Kind,
     pub(crate) id: Option<String>,
@@ -30,6 +32,7 @@ pub(crate) struct Matcher {
 }
 
 /// A grant to publish.
+#[derive(PartialEq)]
 pub(crate) struct PublishRule {
     pub(crate) pattern: Pattern,
     qos: u8,
@@ -39,6 +42,7 @@ pub(crate) struct PublishRule {
 }
 
 /// A grant to subscribe.
+#[derive(PartialEq)]
 pub(crate) struct SubscribeRule {
     pub(crate) pattern: Pattern,
     qos: u8,
@@ -46,6 +50,7 @@ pub(crate) struct SubscribeRule {
 }
 
 /// A denial.
+#[derive(PartialEq)]
 pub(crate) struct DenyRule {
     pub(crate) pattern: Pattern,
     pub(crate) publish: bool,
