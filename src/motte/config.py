@@ -10,7 +10,7 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,8 @@ __all__ = [
     "Evidence",
     "Fleet",
     "Listener",
+    "Log",
+    "Metrics",
     "Network",
     "default_text",
     "load",
@@ -47,6 +49,11 @@ DEFAULT_ADDRESS: Final = "127.0.0.1"
 """Loopback until somebody writes another address: nothing is reachable by accident."""
 DEFAULT_PORT: Final = 8883
 """The IANA port of MQTT over TLS."""
+
+HIGHEST_PORT: Final = 65535
+"""What TCP can express."""
+METRICS_OFF: Final = "off"
+"""No metrics: nothing listens unless somebody wants it."""
 
 DEFAULT_CONNECTIONS_PER_ADDRESS: Final = 1024
 """Connections held by one address: a site behind one NAT address fits, one host cannot take the
@@ -94,6 +101,18 @@ def _check_network(value: str) -> str:
     except ValueError:
         raise ValueError("not an IP address or network such as 192.0.2.0/24") from None
     return value
+
+
+def _host_and_port(
+    value: str,
+) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int] | None:
+    host, _, port = value.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        return None
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")), int(port)
+    except ValueError:
+        return None
 
 
 def _check_name(value: str) -> str:
@@ -182,6 +201,43 @@ class Evidence(_Table):
     ] = DEFAULT_EVIDENCE_MEBIBYTES
 
 
+class Metrics(_Table):
+    """``[metrics]``: where Prometheus, and whoever else is on this host, can read figures."""
+
+    listen: str = METRICS_OFF
+    danger_beyond_loopback: bool = False
+
+    @field_validator("listen")
+    @classmethod
+    def _off_or_address(cls, value: str) -> str:
+        if value != METRICS_OFF and _host_and_port(value) is None:
+            raise ValueError(
+                f'neither "{METRICS_OFF}" nor an IP address with a port such as 127.0.0.1:9464'
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _on_loopback(self) -> Self:
+        address = self.address
+        if address and not address[0].is_loopback and not self.danger_beyond_loopback:
+            raise ValueError(
+                f"listen is {self.listen}: without TLS, other hosts could read how many clients "
+                "there are and what is refused; only danger_beyond_loopback = true allows that"
+            )
+        return self
+
+    @property
+    def address(self) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int] | None:
+        """Address and port; ``None`` where there are no metrics."""
+        return None if self.listen == METRICS_OFF else _host_and_port(self.listen)
+
+
+class Log(_Table):
+    """``[log]``: how the data plane writes ``state/data-plane.log``."""
+
+    format: Literal["text", "json"] = "text"
+
+
 class Certificates(_Table):
     """``[certificates]``: how long a credential is worth anything."""
 
@@ -206,6 +262,8 @@ class Config(_Table):
     listener: Listener = Listener()
     network: Network = Network()
     evidence: Evidence = Evidence()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
     certificates: Certificates = Certificates()
 
 
@@ -284,6 +342,7 @@ _WORDS: Final = {
     "int_type": "this must be a whole number without quotes",
     "bool_type": "this must be true or false",
     "string_type": "this must be text in quotes",
+    "literal_error": "this must be one of the words that it can be",
     "tuple_type": "this must be a list in [ ]",
 }
 
@@ -361,6 +420,15 @@ banned = []
 # MiB of the log that are kept. It is closed and begun anew every 64 MiB; of more than this the
 # oldest files go, and the log says so.
 keep_mebibytes = {DEFAULT_EVIDENCE_MEBIBYTES}
+
+[metrics]
+# "off", or where Prometheus finds /metrics, and a supervisor /healthz and /readyz, on this host:
+# "127.0.0.1:9464". It names no identity, topic or address.
+listen = "{METRICS_OFF}"
+
+[log]
+# How state/data-plane.log is written: "text" for people, "json" for programs.
+format = "text"
 
 [certificates]
 # Days a device or service certificate is good for.

@@ -28,6 +28,7 @@ def test_nothing_that_opens_up_is_on_by_default() -> None:
     defaults = Config()
     assert defaults.listener.is_loopback
     assert defaults.certificates.danger_long_lived_identities is False
+    assert defaults.metrics.address is None
     assert "danger_" not in config.default_text()
 
 
@@ -53,6 +54,12 @@ def test_an_empty_file_is_all_defaults() -> None:
         ('[network]\n\nbanned = ["10.0.0.0/33"]', 3, "not an IP address or network", ""),
         ('[network]\nbanned = "10.0.0.0/8"', 2, "must be a list", ""),
         ("[certificates]\nidentity_days = 91", 1, "danger_long_lived_identities = true", ""),
+        ('[metrics]\nlisten = "9464"', 2, "neither", ""),
+        ('[metrics]\nlisten = "localhost:9464"', 2, "neither", ""),
+        ('[metrics]\nlisten = "127.0.0.1:65536"', 2, "neither", ""),
+        ('[metrics]\nlisten = "0.0.0.0:9464"', 1, "danger_beyond_loopback = true", ""),
+        ('[metrics]\nlisten = "[::]:9464"', 1, "danger_beyond_loopback = true", ""),
+        ('[log]\nformat = "xml"', 2, "one of the words", ""),
         ("[certificates]\nserver_days = 398", 2, "certificates.server_days", ""),
     ],
 )

@@ -32,7 +32,7 @@ mod settings;
 mod store;
 mod topics;
 
-pub use broker::{Broker, InstallReport, Status, Transmit};
+pub use broker::{Broker, Figures, InstallReport, Status, Transmit};
 pub use message::Message;
 pub use names::{ConnectionId, SessionId, SessionName};
 pub use settings::BrokerSettings;

@@ -112,6 +112,10 @@ pub trait Store {
     fn recorded(&self) -> Position;
     /// Everything up to here survives a crash. Never passes [`Store::recorded`].
     fn durable(&self) -> Position;
+    /// Whether an error has ended its promises: nothing will be durable any more.
+    fn is_poisoned(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps nothing: the state lives as long as the process does, and is never waited for.

@@ -170,7 +170,7 @@ fn replays_of_replaced_messages_do_not_pile_up() {
         );
     }
     // One that was sent and the two lines that the role allows.
-    let held = world.broker.status().queued.messages;
+    let held = world.broker.figures().queued.messages;
     assert!(held <= 1 + 2 + 3, "{held} messages are kept alive");
 }
 
@@ -191,7 +191,7 @@ fn a_will_that_waits_longer_than_its_session_leaves_no_timer() {
     world.pass(Duration::from_secs(3600));
     let next = world.broker.next_deadline().expect("housekeeping");
     assert!(next <= world.elapsed + 10 * SECOND);
-    assert_eq!(world.broker.status().timers, 1);
+    assert_eq!(world.broker.figures().timers, 1);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn closed_connections_leave_no_timer() {
         let id = world.open(&device("a"), ProtocolVersion::V5);
         world.cut(id);
     }
-    assert_eq!(world.broker.status().timers, 1, "housekeeping");
+    assert_eq!(world.broker.figures().timers, 1, "housekeeping");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn packets_in_halves_do_not_fill_the_table_of_timers() {
         world.pass(SECOND);
     }
     assert!(!world.is_closed(id));
-    let timers = world.broker.status().timers;
+    let timers = world.broker.figures().timers;
     assert!(timers < 20, "{timers} timers");
 }
 
@@ -375,5 +375,5 @@ fn a_session_that_is_resumed_with_other_attributes_keeps_only_what_they_grant() 
     world.cut(id);
     let (_, answer) = world.connect(&at("south"), lasting_a());
     assert!(answer.session_present);
-    assert_eq!(world.broker.status().subscriptions, 0);
+    assert_eq!(world.broker.figures().subscriptions, 0);
 }

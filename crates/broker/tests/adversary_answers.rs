@@ -228,7 +228,7 @@ fn times_at_the_end_of_the_scale_overflow_nothing() {
     assert_eq!(world.take(id).len(), 2);
     world.cut(id);
     world.pass(3600 * SECOND);
-    assert_eq!(world.broker.status().sessions, 1);
+    assert_eq!(world.broker.figures().sessions, 1);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn acknowledgements_at_random_break_no_books() {
                 (reader, _) = world.lasting_device("c", version);
             }
         }
-        let queued = world.broker.status().queued;
+        let queued = world.broker.figures().queued;
         assert!(queued.messages <= 10 + 100, "{queued:?}");
     }
 }

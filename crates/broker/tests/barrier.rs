@@ -159,13 +159,13 @@ fn retained_messages_of_a_revoked_sender_are_gone_and_of_a_quarantined_one_withh
     let backend = world.backend(ProtocolVersion::V5);
     world.subscribe(backend, "dev/+/tel", QoS::AtMostOnce);
     assert_eq!(world.payloads(backend), Vec::<String>::new());
-    assert_eq!(world.broker.status().retained.messages, 1);
+    assert_eq!(world.broker.figures().retained.messages, 1);
     world.install(&policy(), &no_exceptions());
     world.subscribe(backend, "dev/+/tel", QoS::AtMostOnce);
     // The SUBACK and the message came together, so ask once more.
     let report = world.install(&policy(), &revoked("device/a"));
     assert_eq!(report.retained_withheld, 1);
-    assert_eq!(world.broker.status().retained.messages, 0);
+    assert_eq!(world.broker.figures().retained.messages, 0);
 }
 
 #[test]
@@ -174,9 +174,9 @@ fn sessions_of_a_revoked_identity_end() {
     let (away, _) = world.lasting_device("c", ProtocolVersion::V5);
     world.subscribe(away, "peer/c/inbox", QoS::ExactlyOnce);
     world.cut(away);
-    assert_eq!(world.broker.status().sessions, 1);
+    assert_eq!(world.broker.figures().sessions, 1);
     let report = world.install(&policy(), &revoked("device/c"));
-    assert_eq!((report.sessions_ended, world.broker.status().sessions), (1, 0));
+    assert_eq!((report.sessions_ended, world.broker.figures().sessions), (1, 0));
 }
 
 #[test]

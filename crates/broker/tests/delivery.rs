@@ -234,5 +234,5 @@ fn a_message_larger_than_the_reader_takes_is_dropped_and_the_next_arrives() {
     world.publish(writer, "peer/b/inbox", &"x".repeat(200), QoS::AtLeastOnce, 1);
     world.publish(writer, "peer/b/inbox", "fits", QoS::AtLeastOnce, 2);
     assert_eq!(world.payloads(reader), ["fits"]);
-    assert_eq!(world.broker.status().messages.too_large, 1);
+    assert_eq!(world.broker.figures().messages.too_large, 1);
 }

@@ -148,7 +148,7 @@ fn a_full_queue_keeps_the_oldest_at_the_bound_and_drops_one_past_it() {
     let (back, _) = world.lasting_device("c", ProtocolVersion::V5);
     let kept: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(world.payloads(back), kept);
-    assert_eq!(world.broker.status().messages.dropped, 1);
+    assert_eq!(world.broker.figures().messages.dropped, 1);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn shutdown_says_goodbye_and_keeps_sessions() {
         panic!("{packets:?}")
     };
     assert_eq!(goodbye.reason, ReasonCode::ServerShuttingDown);
-    assert_eq!(world.broker.status().sessions, 1);
+    assert_eq!(world.broker.figures().sessions, 1);
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn a_client_that_takes_no_connack_is_let_go_and_nothing_is_said() {
     world.send(id, &Packet::Connect(Box::new(tiny)));
     assert!(world.take(id).is_empty());
     assert!(world.is_closed(id));
-    assert_eq!(world.broker.status().sessions, 0);
+    assert_eq!(world.broker.figures().sessions, 0);
 }
 
 #[test]

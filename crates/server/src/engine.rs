@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -48,6 +48,13 @@ pub(crate) struct Turn {
     pub(crate) transmit_again: bool,
 }
 
+/// MQTT bytes inside TLS since the process started.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+}
+
 /// What is guarded by the lock.
 struct State {
     broker: Broker<MemoryStore>,
@@ -62,6 +69,7 @@ pub(crate) struct Engine {
     pub(crate) stop: Notify,
     pub(crate) clock: Clock,
     pub(crate) progress: Progress,
+    pub(crate) traffic: Traffic,
     pub(crate) evidence: EvidenceSender,
     pub(crate) gate: Arc<Gate>,
     mailboxes: Vec<Mailbox>,
@@ -86,6 +94,7 @@ impl Engine {
             stop: Notify::new(),
             clock,
             progress: Progress::default(),
+            traffic: Traffic::default(),
             evidence,
             gate,
             mailboxes: (0..threads).map(|_| Mailbox::default()).collect(),
@@ -100,6 +109,12 @@ impl Engine {
     /// Whether the broker broke inside at some time.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::SeqCst)
+    }
+
+    /// Why clients cannot be served, if they cannot.
+    pub(crate) fn readiness(&self) -> Result<(), &'static str> {
+        let readiness = self.with(None, |broker, _| broker.readiness());
+        readiness.unwrap_or(Err("the broker broke inside"))
     }
 
     /// Something broke that must not: the data plane stops.
@@ -231,7 +246,9 @@ impl Engine {
         let mut state = self.lock()?;
         let now = self.clock.now();
         if let Some(input) = input {
+            let before = input.len();
             turn.receive_again = state.broker.receive(id, input, now);
+            count(&self.traffic.received, before.saturating_sub(input.len()));
             // Its own answers are taken right below, so that it was woken by itself says nothing.
             state.finish(Some(id), wakes, &self.evidence);
         }
@@ -239,6 +256,7 @@ impl Engine {
             let transmit = state.broker.transmit(id, output, TRANSMIT_BUDGET, now);
             turn.close = transmit.close;
             turn.transmit_again = transmit.more;
+            count(&self.traffic.sent, output.len());
             if !output.is_empty() {
                 slot.begin_batch();
             }
@@ -283,6 +301,10 @@ impl Engine {
     pub(crate) fn relay(&self, thread: usize) -> Option<&Mailbox> {
         self.relays.get(thread)
     }
+}
+
+fn count(counter: &AtomicU64, bytes: usize) {
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 fn banned_address() -> Denial {

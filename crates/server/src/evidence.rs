@@ -20,6 +20,8 @@ use motte_guard::Now;
 use motte_guard::evidence::Record;
 use serde::Serialize;
 
+use crate::metrics::CommitLatency;
+
 use crate::error::{ServeError, ServeErrorKind};
 use crate::wake::lock;
 
@@ -69,6 +71,8 @@ struct Shared {
     failing: AtomicBool,
     seq: AtomicU64,
     followers: Mutex<Vec<follow::Sink>>,
+    events_dropped: AtomicU64,
+    commit_latency: CommitLatency,
 }
 
 impl Shared {
@@ -81,6 +85,8 @@ impl Shared {
             failing: AtomicBool::new(false),
             seq: AtomicU64::new(0),
             followers: Mutex::new(Vec::new()),
+            events_dropped: AtomicU64::new(0),
+            commit_latency: CommitLatency::default(),
         })
     }
 
@@ -133,6 +139,15 @@ impl EvidenceSender {
     fn ask(&self, request: impl FnOnce(SyncSender<()>) -> Request) -> bool {
         let (done, wait) = sync_channel(1);
         self.requests.send(request(done)).is_ok() && wait.recv_timeout(FLUSH_DEADLINE).is_ok()
+    }
+
+    /// Records that followers missed since the process started.
+    pub(crate) fn events_dropped(&self) -> u64 {
+        self.shared.events_dropped.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn commit_latency(&self) -> &CommitLatency {
+        &self.shared.commit_latency
     }
 
     pub(crate) fn status(&self) -> EvidenceStatus {

@@ -12,6 +12,7 @@
 //! that stop it themselves.
 #![deny(unsafe_code)]
 
+mod admin;
 mod barrier;
 mod certificate;
 mod clock;
@@ -25,6 +26,7 @@ mod gate;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod server;
 mod settings;
 mod snapshot_file;
@@ -34,6 +36,7 @@ mod wake;
 
 pub use error::{ServeError, ServeErrorKind};
 pub use evidence::Retention;
+pub use log::LogFormat;
 pub use server::{Server, Stopper};
 pub use settings::{HANDSHAKE_DEADLINE, Settings, WRITE_DEADLINE};
 

@@ -5,7 +5,26 @@
 
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object for each line, for programs.
+    Json,
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Takes effect for every line from here on. The log is the process's, and so is its format.
+pub(crate) fn set_format(format: LogFormat) {
+    JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+}
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +47,12 @@ impl Level {
 /// Writes one line. A standard error that is gone is no reason to stop serving, so failures are
 /// passed over.
 fn line(level: Level, message: &dyn fmt::Display) {
-    let text = render(unix_seconds(), level, &message.to_string());
+    let message = message.to_string();
+    let text = if JSON.load(Ordering::Relaxed) {
+        render_json(unix_seconds(), level, &message)
+    } else {
+        render(unix_seconds(), level, &message)
+    };
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -66,6 +90,13 @@ fn render(unix_seconds: u64, level: Level, message: &str) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The same as an object; JSON escapes what could forge a line.
+fn render_json(unix_seconds: u64, level: Level, message: &str) -> String {
+    let time = timestamp(unix_seconds);
+    let line = serde_json::json!({"time": time, "level": level.name(), "message": message});
+    format!("{line}\n")
 }
 
 /// RFC 3339 in UTC. The calendar is the proleptic Gregorian one, counted in eras of 400 years.

@@ -25,7 +25,7 @@ use crate::listener::{self, Worker};
 use crate::settings::Settings;
 use crate::snapshot_file::{self, Stored};
 use crate::tls::{Presented, Tls};
-use crate::{limits, log, timer};
+use crate::{admin, limits, log, timer};
 
 /// How long clients have for taking their last packet when the data plane stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -62,6 +62,7 @@ impl Server {
     /// # Errors
     /// What stands in the way; then nothing is left running.
     pub fn start(settings: &Settings) -> Result<Self, ServeError> {
+        log::set_format(settings.log_format);
         let clock = Clock::new();
         let directory = StateDirectory::open(&settings.state_directory)?;
         let tls = Tls::load(settings, clock.now().unix.as_secs())?;
@@ -69,6 +70,7 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| failed("find out the port", &error))?;
+        let admin = settings.metrics.map(admin::bind).transpose()?;
         let control_socket = control::bind(&directory.control_socket())?;
         let evidence = EvidenceLog::open(&directory.evidence(), settings.evidence, clock.now())?;
         let engine = engine(settings, clock, evidence.sender())?;
@@ -84,7 +86,7 @@ impl Server {
         };
         // From here on, dropping the server stops what has been started.
         let acceptor = server.start_workers(settings, &tls, listener)?;
-        server.start_supervisor(control_socket, acceptor, tls.presented)?;
+        server.start_supervisor(control_socket, admin, acceptor, tls.presented)?;
         server.directory.announce(address)?;
         log::info(format_args!(
             "listening on {address} with {} threads",
@@ -156,6 +158,7 @@ impl Server {
     fn start_supervisor(
         &mut self,
         socket: std::os::unix::net::UnixListener,
+        admin: Option<TcpListener>,
         acceptor: AbortHandle,
         presented: Arc<Presented>,
     ) -> Result<(), ServeError> {
@@ -168,6 +171,7 @@ impl Server {
         let control = Control::new(
             self.engine.clone(),
             self.address,
+            admin.as_ref().and_then(|listener| listener.local_addr().ok()),
             self.directory.snapshot(),
             presented,
         );
@@ -175,6 +179,10 @@ impl Server {
         self.threads.insert(
             0,
             spawn("motte-control", move || {
+                // Dropped with the runtime, after everything else: it tells that the rest stops.
+                if let Some(listener) = admin {
+                    runtime.spawn(admin::serve(listener, engine.clone()));
+                }
                 runtime.block_on(supervise(&engine, signals, socket, Arc::new(control), &acceptor));
                 for mailbox in engine.mailboxes() {
                     mailbox.close();

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{ServeError, ServeErrorKind};
 use crate::evidence::Retention;
+use crate::log::LogFormat;
 
 /// From the accepted TCP connection to the end of the TLS handshake, and from there on to a whole
 /// CONNECT. Ten seconds are twenty round trips of a slow cellular link.
@@ -55,6 +56,10 @@ pub struct Settings {
     pub threads: usize,
     /// Layer 0.
     pub network: NetworkSettings,
+    /// Where metrics, health and readiness can be read; nowhere without it.
+    pub metrics: Option<SocketAddr>,
+    /// How lines of the log are written.
+    pub log_format: LogFormat,
     /// How much evidence is kept.
     pub evidence: Retention,
     /// See [`HANDSHAKE_DEADLINE`].
@@ -84,7 +89,7 @@ impl Settings {
             ));
         }
         let mut listener = Section::new("listener", section.required("listener")?)?;
-        let address = parse_address(&listener.required::<String>("address")?)?;
+        let address = parse_address("listener.address", &listener.required::<String>("address")?)?;
         let port: u16 = listener.required("port")?;
         listener.finish(&["address", "port"])?;
         let settings = Self {
@@ -99,6 +104,11 @@ impl Settings {
                 Some(value) => parse_network(value)?,
                 None => NetworkSettings::default(),
             },
+            metrics: match section.optional::<Option<Value>>("metrics")?.flatten() {
+                Some(value) => Some(parse_metrics(value)?),
+                None => None,
+            },
+            log_format: section.optional("log_format")?.unwrap_or_default(),
             evidence: match section.optional("evidence")? {
                 Some(value) => parse_evidence(value)?,
                 None => Retention::default(),
@@ -123,6 +133,8 @@ impl Settings {
             "state_directory",
             "threads",
             "network",
+            "metrics",
+            "log_format",
             "evidence",
             "handshake_deadline_seconds",
             "write_deadline_seconds",
@@ -131,11 +143,26 @@ impl Settings {
     }
 }
 
-fn parse_address(text: &str) -> Result<IpAddr, ServeError> {
+fn parse_metrics(value: Value) -> Result<SocketAddr, ServeError> {
+    let mut section = Section::new("metrics", value)?;
+    let address = parse_address("metrics.address", &section.required::<String>("address")?)?;
+    let port: u16 = section.required("port")?;
+    let is_open: bool = section.optional("danger_beyond_loopback")?.unwrap_or(false);
+    section.finish(&["address", "port", "danger_beyond_loopback"])?;
+    if !address.is_loopback() && !is_open {
+        return Err(invalid(
+            format!("the setting `metrics.address` is {address}: whoever reaches it could read the metrics"),
+            "use 127.0.0.1 or ::1; only danger_beyond_loopback = true allows another address",
+        ));
+    }
+    Ok(SocketAddr::new(address, port))
+}
+
+fn parse_address(field: &str, text: &str) -> Result<IpAddr, ServeError> {
     text.parse().map_err(|_| {
         invalid(
             format!(
-                "the setting `listener.address` is `{}`, not an IP address",
+                "the setting `{field}` is `{}`, not an IP address",
                 text.escape_debug()
             ),
             "give an address such as 127.0.0.1 or ::, not a host name",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from motte import __version__
-from motte.cli import bench, demo, device, log, policy, pub, status, sub, up
+from motte.cli import bench, demo, device, log, policy, pub, status, sub, top, up
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError
 from motte.text import printable
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("status")(status.status)
+app.command("top")(top.top)
 app.add_typer(device.app, name="device")
 app.add_typer(policy.app, name="policy")
 app.command("pub")(pub.pub)

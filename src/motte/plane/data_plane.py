@@ -33,6 +33,7 @@ FROM_STANDARD_INPUT: Final = "-"
 def settings_json(config: "Config", deployment: Deployment) -> str:
     """What ``motte._core.serve`` is told at its start."""
     network = config.network
+    metrics = config.metrics.address
     return json.dumps(
         {
             "fleet": config.fleet.name,
@@ -51,6 +52,13 @@ def settings_json(config: "Config", deployment: Deployment) -> str:
                 "ban_seconds": network.ban_seconds,
                 "banned": list(network.banned),
             },
+            "metrics": metrics
+            and {
+                "address": str(metrics[0]),
+                "port": metrics[1],
+                "danger_beyond_loopback": config.metrics.danger_beyond_loopback,
+            },
+            "log_format": config.log.format,
             "evidence": {"kept_bytes": config.evidence.keep_mebibytes * 1024 * 1024},
             "handshake_deadline_seconds": network.handshake_deadline_seconds,
         }

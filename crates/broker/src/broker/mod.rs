@@ -21,7 +21,7 @@ use motte_guard::{CertificateFacts, Denial, Guard, Now, evidence};
 use motte_mqtt::{Decoded, Packet};
 
 pub use install::InstallReport;
-pub use report::Status;
+pub use report::{Figures, Status};
 pub use transmit::Transmit;
 
 use crate::connection::{Connection, Stage, Violation};

@@ -13,15 +13,25 @@ use crate::message::Message;
 use crate::names::{ConnectionId, SessionName};
 use crate::store::Store;
 
-/// The broker's state in figures.
+/// The broker's state, for its operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
+    /// Everything that is a number.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// Identities with at least one accepted connection, sorted.
+    pub online: Vec<String>,
+}
+
+/// The broker's state in figures. Nothing in it names anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Figures {
     /// The policy in force; 0 means none, so that everything is denied.
     pub generation: u64,
     /// Open connections, authenticated or waiting for CONNECT.
     pub connections: usize,
-    /// Identities with at least one accepted connection, sorted.
-    pub online: Vec<String>,
+    /// Connections that were authenticated since the process started.
+    pub accepted: u64,
     /// Sessions, connected or not.
     pub sessions: usize,
     /// Subscriptions of all sessions.
@@ -65,8 +75,18 @@ pub struct MessageTotals {
 }
 
 impl<S: Store> Broker<S> {
-    /// The state in figures. Walks over all sessions.
+    /// The state, with who is online. Walks over all sessions.
     pub fn status(&self) -> Status {
+        let mut online: Vec<String> = self.online.keys().cloned().collect();
+        online.sort_unstable();
+        Status {
+            figures: self.figures(),
+            online,
+        }
+    }
+
+    /// The state in figures. Walks over all sessions.
+    pub fn figures(&self) -> Figures {
         let mut queued = Held::default();
         let mut subscriptions = 0;
         for id in self.engine.session_ids() {
@@ -79,12 +99,10 @@ impl<S: Store> Broker<S> {
             subscriptions += session.subscriptions.len();
         }
         let retained = self.engine.retained.total();
-        let mut online: Vec<String> = self.online.keys().cloned().collect();
-        online.sort_unstable();
-        Status {
+        Figures {
             generation: self.guard.generation(),
             connections: self.connections.len(),
-            online,
+            accepted: self.totals.connections_accepted,
             sessions: self.engine.session_count(),
             subscriptions,
             retained: Held {
@@ -102,6 +120,22 @@ impl<S: Store> Broker<S> {
                 too_large: self.totals.messages_too_large,
                 dropped: self.engine.dropped_by_full_queues,
             },
+        }
+    }
+
+    /// Why clients cannot be served, if they cannot.
+    ///
+    /// # Errors
+    /// A few words for the operator.
+    pub fn readiness(&self) -> Result<(), &'static str> {
+        if self.is_shutting_down {
+            Err("stopping")
+        } else if self.guard.generation() == 0 {
+            Err("no snapshot is in force, everything is denied")
+        } else if self.engine.store.is_poisoned() {
+            Err("the store has failed, nothing is acknowledged")
+        } else {
+            Ok(())
         }
     }
 

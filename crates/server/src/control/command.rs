@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use motte_guard::evidence::{Kind, Record};
@@ -67,6 +68,7 @@ pub(crate) struct Control {
     engine: Arc<Engine>,
     listening: SocketAddr,
     snapshot_file: PathBuf,
+    metrics: Option<SocketAddr>,
     presented: Arc<Presented>,
     /// Changes go one after the other, so that the file on disk is the snapshot in force.
     changing: Mutex<()>,
@@ -76,12 +78,14 @@ impl Control {
     pub(crate) fn new(
         engine: Arc<Engine>,
         listening: SocketAddr,
+        metrics: Option<SocketAddr>,
         snapshot_file: PathBuf,
         presented: Arc<Presented>,
     ) -> Self {
         Self {
             engine,
             listening,
+            metrics,
             snapshot_file,
             presented,
             changing: Mutex::new(()),
@@ -229,7 +233,7 @@ impl Control {
 
     fn status(&self) -> Result<Value, CommandError> {
         let status = self.engine.with(None, |broker, _| broker.status())?;
-        let mut counters = status.counters.clone();
+        let mut counters = status.figures.counters.clone();
         add_refused(&mut counters, &self.engine.gate.counters());
         let mut value = serde_json::to_value(status).unwrap_or_default();
         if let Value::Object(fields) = &mut value {
@@ -238,12 +242,25 @@ impl Control {
                 "counters".to_owned(),
                 serde_json::to_value(counters).unwrap_or_default(),
             );
+            let traffic = &self.engine.traffic;
+            fields.insert(
+                "traffic".to_owned(),
+                json!({
+                    "received": traffic.received.load(Ordering::Relaxed),
+                    "sent": traffic.sent.load(Ordering::Relaxed),
+                }),
+            );
             fields.insert("pid".to_owned(), std::process::id().into());
             fields.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
             fields.insert("uptime_seconds".to_owned(), uptime.as_secs().into());
             fields.insert(
                 "listening".to_owned(),
                 json!({"address": self.listening.ip(), "port": self.listening.port()}),
+            );
+            fields.insert(
+                "metrics".to_owned(),
+                self.metrics
+                    .map_or(Value::Null, |at| json!({"address": at.ip(), "port": at.port()})),
             );
             fields.insert("server_certificate".to_owned(), json!(self.presented.describe()));
             fields.insert(

@@ -21,7 +21,7 @@ fn a_broker_that_broke_is_never_used_again() {
     let guard = Guard::new(GuardSettings::new("home"));
     let broker = Broker::new(BrokerSettings::default(), guard, MemoryStore::default(), [7; 32]);
     let engine = Engine::new(broker, clock, log.sender(), gate, 1);
-    assert_eq!(engine.with(None, |broker, _| broker.status().generation), Ok(0));
+    assert_eq!(engine.with(None, |broker, _| broker.figures().generation), Ok(0));
     assert!(!engine.is_broken());
 
     let broken = catch_unwind(AssertUnwindSafe(|| {
@@ -30,7 +30,7 @@ fn a_broker_that_broke_is_never_used_again() {
     assert!(broken.is_err());
 
     assert_eq!(
-        engine.with(None, |broker, _| broker.status().generation),
+        engine.with(None, |broker, _| broker.figures().generation),
         Err(Broken)
     );
     assert!(engine.change(|_, _| ()).is_err());

@@ -51,11 +51,12 @@ pub(super) fn add(sinks: &Mutex<Vec<Sink>>) -> Follower {
 }
 
 /// Tells every follower of records that are safe. The first has the number `first_seq`.
-pub(super) fn publish(sinks: &Mutex<Vec<Sink>>, first_seq: u64, records: &[Record]) {
+/// Returns how many records found no room, each counted for each follower that missed it.
+pub(super) fn publish(sinks: &Mutex<Vec<Sink>>, first_seq: u64, records: &[Record]) -> u64 {
     let mut sinks = lock(sinks);
     sinks.retain(|sink| !sink.batches.is_closed());
     if sinks.is_empty() {
-        return;
+        return 0;
     }
     let batch: Batch = Arc::new(
         (first_seq..)
@@ -63,11 +64,14 @@ pub(super) fn publish(sinks: &Mutex<Vec<Sink>>, first_seq: u64, records: &[Recor
             .map(|(seq, record)| event(seq, record))
             .collect(),
     );
+    let mut dropped = 0;
     for sink in sinks.iter() {
         if sink.batches.try_send(batch.clone()).is_err() {
             sink.dropped.fetch_add(batch.len() as u64, Ordering::SeqCst);
+            dropped += batch.len() as u64;
         }
     }
+    dropped
 }
 
 fn event(seq: u64, record: &Record) -> Value {

@@ -214,11 +214,14 @@ impl Writer {
             text.push_str(&chain.append(record));
             text.push('\n');
         }
+        let begun = Instant::now();
         self.append(text.as_bytes())?;
+        self.shared.commit_latency.observe(begun.elapsed());
         self.length += text.len() as u64;
         self.chain = chain;
         self.shared.seq.store(self.chain.last_seq(), Ordering::SeqCst);
-        follow::publish(&self.shared.followers, first_seq, records);
+        let dropped = follow::publish(&self.shared.followers, first_seq, records);
+        self.shared.events_dropped.fetch_add(dropped, Ordering::SeqCst);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The data plane as its clients and its control plane see it: real sockets, real TLS, real files.
 
+mod admin;
 mod barrier;
 mod certificates;
 mod client;
