@@ -27,7 +27,7 @@ EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard crates/*/Cargo.toml crates/*/build.rs) \
 	$(shell find crates/*/src benches/load/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help up demo build test lint format bench fuzz advisories lock clean
+.PHONY: help up demo build test lint format limits bench fuzz advisories lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: $(VENV)/.extension ## every test and every lint; ends in `N passed, N fail
 lint: $(VENV)/.extension ## formatting, clippy, ruff, mypy, import direction, stubs, licences
 	@scripts/system-packages lint
 	@exec $(BIN)/python scripts/check.py lint
+
+limits: $(VENV)/.dependencies ## write docs/limits.md from the constants in the code
+	$(BIN)/python scripts/limits.py
 
 format: $(VENV)/.dependencies ## format Rust and Python
 	cargo fmt --all

@@ -70,7 +70,8 @@ impl NetworkSettings {
     pub const MAXIMUM_CONNECTIONS: u32 = 65_536;
     /// A device with an expired certificate that tries every few seconds stays below.
     pub const FAILURES_TO_BAN: u32 = 30;
-    /// See [`Self::FAILURES_TO_BAN`].
+    /// Failures of one address that are no further apart count together: a search for a way in takes seconds,
+    /// a device that backs off minutes.
     pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
     /// Long enough to make guessing useless, short enough that neighbours of a thief behind the same
     /// address come back by themselves.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use motte_mqtt::QoS;
 use serde_json::json;
 
+use crate::client::Client;
 use crate::fleet::{Fleet, Running};
 
 fn start(fleet: &Fleet) -> Running {
@@ -47,7 +48,9 @@ fn metrics_count_what_happened_and_name_nobody() {
     fleet.install(&running);
     let mut device = fleet.device(&running, "toaster-1");
     device.subscribe("toasters/toaster-1/command", QoS::AtLeastOnce);
-    device.subscribe("toasters/toaster-2/command", QoS::AtLeastOnce);
+    let denied = Client::publish_packet("toasters/toaster-2/telemetry", "x", Some(1));
+    device.send(&denied);
+    assert!(device.receive().is_some(), "its refusal");
     let answer = get(&running, "/metrics");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(
@@ -64,7 +67,7 @@ fn metrics_count_what_happened_and_name_nobody() {
         ("motte_denials_total{layer=\"authorization\"}", 1.0),
         ("motte_denials_total{layer=\"network\"}", 0.0),
         ("motte_permits_total{action=\"connect\"}", 1.0),
-        ("motte_messages_total{event=\"received\"}", 0.0),
+        ("motte_messages_total{event=\"received\"}", 1.0),
         ("motte_evidence_lost_total", 0.0),
         ("motte_events_dropped_total", 0.0),
     ] {
