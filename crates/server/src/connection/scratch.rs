@@ -7,9 +7,10 @@ use bytes::BytesMut;
 
 use crate::wake::Slot;
 
-/// Bytes read from a socket at once: one full TLS record. More would let one peer hold the broker for
-/// longer in each turn; less would cost system calls.
-const CHUNK: usize = 16 * 1024;
+/// Bytes read from a socket at once: four full TLS records, as much as a turn writes. A record that is cut
+/// by the end of a read is copied, so fewer cuts are better; what one peer may do in a turn is bounded by
+/// packets, not by this.
+const CHUNK: usize = 64 * 1024;
 /// Capacity above which a buffer is given back after use. A batch is 64 KiB and a packet.
 const KEPT_CAPACITY: usize = 256 * 1024;
 
