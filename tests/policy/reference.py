@@ -93,6 +93,7 @@ class Role:
     subscribe: Sequence[Grant] = ()
     deny: Sequence[Denial] = ()
     wildcards: bool = False
+    share: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -157,25 +158,39 @@ def decide(
         return Verdict(None, "no-role")
     if action in {"publish", "will"}:
         return _decide_publish(roles, who, topic, qos, retain=retain, will=action == "will")
+    group = None
+    if action == "subscribe" and topic.startswith("$share/"):
+        _, group, topic = topic.split("/", 2)
+    return _decide_reading(roles, who, topic, subscribes=action == "subscribe", group=group)
+
+
+def _decide_reading(
+    roles: Sequence[Role], who: Identity, topic: str, *, subscribes: bool, group: str | None
+) -> Verdict:
     grants = [
-        (bound, grant.qos, role.wildcards)
+        (bound, grant.qos, role)
         for role in roles
         for grant in role.subscribe
         if (bound := bind(grant.topic, who)) is not None
     ]
-    wanted = topics_of(topic) if action == "subscribe" else frozenset({topic})
-    wild = action == "subscribe" and ("+" in topic or "#" in topic)
-    if wild and not any(wildcards for _, _, wildcards in grants):
-        # Before the denials: else the answer would tell where they are.
+    wanted = topics_of(topic) if subscribes else frozenset({topic})
+    wild = subscribes and ("+" in topic or "#" in topic)
+    of_group = [one for one in grants if group is None or group in one[2].share]
+    # Both before the denials: else the answer would tell where they are.
+    if group is not None and not of_group:
+        return Verdict(None, "share-not-granted")
+    if wild and not any(role.wildcards for _, _, role in grants):
         return Verdict(None, "wildcard")
     if wanted & denied(roles, who, "subscribe"):
         return Verdict(None, "denied-by-rule")
-    usable = [(bound, at) for bound, at, wildcards in grants if wildcards or not wild]
+    usable = [one for one in of_group if one[2].wildcards or not wild]
     for at_least in (2, 1, 0):
-        if wanted <= union(bound for bound, at in usable if at >= at_least):
+        if wanted <= union(bound for bound, at, _ in usable if at >= at_least):
             return Verdict(at_least)
-    if wild and wanted <= union(bound for bound, _, _ in grants):
+    if wild and wanted <= union(bound for bound, _, _ in of_group):
         return Verdict(None, "wildcard")
+    if wanted <= union(bound for bound, _, role in grants if role.wildcards or not wild):
+        return Verdict(None, "share-not-granted")
     return Verdict(None, "reserved" if topic.startswith("$") else "not-granted")
 
 

@@ -51,6 +51,9 @@ DENIALS = st.builds(Denial, topic=patterns(), actions=ACTIONS)
 KINDS = st.sampled_from(["service", "service", "service", "service", "device"])
 
 
+SHARES = st.sampled_from([(), (), ("g",), ("g", "h")])
+
+
 @st.composite
 def roles(draw: st.DrawFn) -> Role:
     """A role; devices have no wildcards (law 5)."""
@@ -63,6 +66,7 @@ def roles(draw: st.DrawFn) -> Role:
         subscribe=draw(st.lists(SUBSCRIBE, max_size=4)),
         deny=draw(st.lists(DENIALS, max_size=1)),
         wildcards=kind == "service" and draw(st.booleans()),
+        share=draw(SHARES) if kind == "service" else (),
     )
 
 
@@ -98,6 +102,7 @@ def _role(index: int, role: Role) -> dict[str, Any]:
         "subscribe": [{"topic": one.topic, "qos": one.qos, "line": 1} for one in role.subscribe],
         "deny": [{"topic": one.topic, "actions": one.actions, "line": 1} for one in role.deny],
         "wildcards": role.wildcards,
+        "share": list(role.share),
         "limits": {},
     }
 
@@ -143,6 +148,16 @@ def test_subscribe(policy: list[Role], who: Identity, question: str) -> None:
             who.kind, who.id, dict(who.attributes), "receive", decision.counterexample
         )
         assert decision.cause == "not-granted" or received.cause in {"denied-by-rule", "reserved"}
+
+
+@SLOW
+@given(POLICIES, IDENTITIES, questions(), st.sampled_from(["g", "h", "other"]))
+def test_share(policy: list[Role], who: Identity, question: str, group: str) -> None:
+    decision = check(policy, who, "subscribe", f"$share/{group}/{question}", 0, retain=False)
+    if decision.allowed:
+        plain = check(policy, who, "subscribe", question, 0, retain=False)
+        assert plain.allowed
+        assert (decision.maximum_qos or 0) <= (plain.maximum_qos or 0)
 
 
 @SLOW
