@@ -53,6 +53,15 @@ class TestPubAndSub:
         assert lines.line() == f"{TELEMETRY}  warm {qos}"
         assert lines.wait() == 0
 
+    def test_one_identity_connects_twice_under_two_client_ids(
+        self, shared: Up, subscriber: Callable[..., Lines]
+    ) -> None:
+        readers = [
+            subscriber(TELEMETRY, "--suffix", suffix, "-n", "1") for suffix in ("one", "two")
+        ]
+        assert publish(shared, TELEMETRY, "both").returncode == 0
+        assert [reader.line() for reader in readers] == [f"{TELEMETRY}  both"] * 2
+
     def test_as_json_with_every_property(
         self, shared: Up, background: Callable[..., Lines]
     ) -> None:

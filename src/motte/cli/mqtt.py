@@ -84,6 +84,7 @@ class Client:
         version: str,
         session_expiry: int | None = None,
         on_message: Callable[[paho.MQTTMessage], None] | None = None,
+        suffix: str | None = None,
     ) -> None:
         self.identity = identity
         self._protocol = PROTOCOLS[version]
@@ -94,7 +95,7 @@ class Client:
         clean = session_expiry is None
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=identity,
+            client_id=f"{identity}:{suffix}" if suffix else identity,
             protocol=self._protocol,
             clean_session=clean if self._protocol is MQTTProtocolVersion.MQTTv311 else None,
         )
@@ -204,8 +205,8 @@ class Client:
         if self._progress.taken_over:
             return RefusedError(
                 f"{self.identity} could not {what}: {why}",
-                hint=f"somebody else connected as {self.identity}, and an identity has one "
-                "connection at a time; `motte log follow` shows from where",
+                hint=f"somebody else connected as {self.identity} under the same client id; "
+                "`motte log follow` shows from where",
             )
         if not self._progress.connected:
             why += " without an answer, as it does when it refuses the certificate"

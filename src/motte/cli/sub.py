@@ -32,6 +32,14 @@ def sub(  # noqa: PLR0913 (options of one command)
         int | None,
         typer.Option(min=1, max=2**32 - 1, help="Keep the session that many seconds."),
     ] = None,
+    suffix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Connect as one of several: the client id becomes ID:NAME. The members of a "
+            "group, `$share/GROUP/FILTER`, need one each.",
+        ),
+    ] = None,
     directory: DirectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,8 +60,9 @@ def sub(  # noqa: PLR0913 (options of one command)
             say(f"{printable(message.topic)}  {_payload_text(message)}")
 
     client = Client(
-        run.deployment(), identity, version=mqtt, session_expiry=session, on_message=show
-    )
+        run.deployment(), identity, version=mqtt, session_expiry=session, on_message=show,
+        suffix=suffix,
+    )  # fmt: skip
     with client.connected():
         client.subscribe(topic, qos=qos)
         if not run.json:
