@@ -9,9 +9,18 @@ from motte.cli.invocation import DirectoryOption, JsonOption, invocation
 from motte.errors import ExitCode
 
 if TYPE_CHECKING:
+    from motte.policy.radius.analysis import Numbers
     from motte.policy.radius.compare import Change
+    from motte.policy.radius.summary import Summary
 
-__all__ = ["diff", "radius"]
+__all__ = ["HtmlOption", "SarifOption", "diff", "radius", "say_written", "write_reports"]
+
+HtmlOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a report with a picture.")
+]
+SarifOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write SARIF 2.1.0 for code scanning.")
+]
 
 RADIUS_GREW = 3
 """Exit code of ``diff`` when somebody can do more to others than before. The code of a wrong
@@ -37,12 +46,8 @@ def radius(
             help="An attribute of it, where it is not enrolled; repeatable.",
         ),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report with a picture.")
-    ] = None,
-    sarif: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write SARIF 2.1.0 for code scanning.")
-    ] = None,
+    html: HtmlOption = None,
+    sarif: SarifOption = None,
     directory: DirectoryOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -50,13 +55,10 @@ def radius(
     run = invocation(context, directory, as_json)
     from motte.cli.attributes import parse_attributes
     from motte.cli.radius_rendering import show_numbers, show_summary
-    from motte.cli.render import print_json, say
-    from motte.files import write_text
+    from motte.cli.render import print_json
     from motte.plane.radius import numbers_here, subject_here
     from motte.policy.language import load
     from motte.policy.radius.analysis import analyse
-    from motte.policy.radius.html import report_html
-    from motte.policy.radius.sarif import sarif_json
     from motte.policy.radius.summary import summarise, summary_json
 
     path = file if file is not None else run.deployment().policy_file
@@ -70,20 +72,43 @@ def radius(
     numbers = None
     if file is None and subject is None:
         numbers = numbers_here(run.deployment(), analysis)
-    if html is not None:
-        write_text(html, report_html(summary, numbers))
-    if sarif is not None:
-        write_text(sarif, sarif_json(summary, path))
+    write_reports(summary, numbers, path, html=html, sarif=sarif)
     if run.json:
         print_json(summary_json(summary, numbers))
         return ExitCode.OK
     show_summary(summary)
     if numbers is not None and numbers.identities:
         show_numbers(numbers)
-    for target in (html, sarif):
+    say_written(html, sarif)
+    return ExitCode.OK
+
+
+def write_reports(
+    summary: "Summary",
+    numbers: "Numbers | None",
+    path: Path,
+    *,
+    html: Path | None,
+    sarif: Path | None,
+) -> None:
+    """Writes the reports that were asked for; ``path`` is the file with the rules."""
+    from motte.files import write_text
+    from motte.policy.radius.html import report_html
+    from motte.policy.radius.sarif import sarif_json
+
+    if html is not None:
+        write_text(html, report_html(summary, numbers))
+    if sarif is not None:
+        write_text(sarif, sarif_json(summary, path))
+
+
+def say_written(*targets: Path | None) -> None:
+    """Says which files were written."""
+    from motte.cli.render import say
+
+    for target in targets:
         if target is not None:
             say(f"written: {target}")
-    return ExitCode.OK
 
 
 def diff(
