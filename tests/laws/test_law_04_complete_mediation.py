@@ -1,9 +1,10 @@
 """Law 4. Every delivery is judged by the policy of its moment, for reader and sender.
 
 A seeded random walk: two senders and two readers publish, subscribe, leave and come back while
-their rights come and go. A model holds the rights alone. Whatever is delivered, on whatever path,
-must be allowed to its reader and to its sender at that moment, and what is delivered live while
-everything was allowed all along has to arrive.
+their rights come and go; once each reader for itself, and once as members of a group, where what
+one may no longer have goes to the other. A model holds the rights alone. Whatever is delivered, on
+whatever path, must be allowed to its reader and to its sender at that moment, and what is delivered
+live while everything was allowed all along has to arrive.
 """
 
 import random
@@ -35,8 +36,9 @@ class Party:
 class Walk:
     """The system under test and the model of who may do what."""
 
-    def __init__(self, space: Space, version: Version, seed: int) -> None:
+    def __init__(self, space: Space, version: Version, seed: int, *, shared: bool) -> None:
         self.space = space
+        self.shared = shared
         self.version = version
         self.chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
         self.senders = [self._party(f"sender{number}") for number in range(2)]
@@ -47,15 +49,22 @@ class Walk:
         grants: list[dict[str, Any]] = [
             {"topic": f"{{site}}/m/{leaf}", "retain": True} for leaf in LEAVES
         ]
+        # Devices have no groups.
+        kind = "service" if self.shared and name.startswith("reader") else "device"
         role = self.space.role(
             name,
+            kind=kind,
+            share=["crew"] if kind == "service" else (),
             publish=grants if name.startswith("sender") else (),
             subscribe=[grant["topic"] for grant in grants] if name.startswith("reader") else (),
         )
-        return Party(self.space.device(name, name), role)
+        return Party(self.space.identity(name, kind=kind, group=name), role)
 
     def topic(self, leaf: str) -> str:
         return f"{self.space.site}/m/{leaf}"
+
+    def filter(self, leaf: str) -> str:
+        return ("$share/crew/" if self.shared else "") + self.topic(leaf)
 
     def judge(self, reader: Party, packets: list[Packet]) -> None:
         """Law 4 itself."""
@@ -100,7 +109,7 @@ class Walk:
         reader = self.chance.choice(self.readers)
         if reader.client is not None:
             leaf = self.chance.choice(LEAVES)
-            codes = reader.client.subscribe(self.topic(leaf), qos=self.chance.randrange(3))
+            codes = reader.client.subscribe(self.filter(leaf), qos=self.chance.randrange(3))
             assert (codes[0] < 0x80) is (leaf in reader.allowed)
 
     def come_and_go(self) -> None:
@@ -149,16 +158,17 @@ class Walk:
                 self.judge(reader, reader.client.fence())
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["plain", "shared"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_delivery_against_the_policy_of_its_moment(
-    space: Space, version: Version, seed: int
+    space: Space, version: Version, seed: int, shared: bool
 ) -> None:
-    walk = Walk(space, version, seed)
+    walk = Walk(space, version, seed, shared=shared)
     for party in walk.senders + walk.readers:
         party.client = space.durable(version, party.identity)
     for reader in walk.readers:
         assert reader.client is not None
-        reader.client.subscribe(*map(walk.topic, LEAVES), qos=2)
+        reader.client.subscribe(*map(walk.filter, LEAVES), qos=2)
     steps = [walk.publish, walk.subscribe, walk.come_and_go, walk.change]
     for _ in range(STEPS):
         walk.chance.choices(steps, weights=[12, 3, 3, 1])[0]()

@@ -6,11 +6,12 @@ use motte_broker::{Change, Position, Store};
 use motte_mqtt::{Packet, ProtocolVersion, QoS};
 use world::*;
 
-/// A store whose disk is as slow as the test wants.
+/// A store whose disk is as slow as the test wants, and breaks when it wants.
 #[derive(Default)]
 struct SlowStore {
     recorded: u64,
     durable: u64,
+    is_poisoned: bool,
 }
 
 impl Store for SlowStore {
@@ -24,6 +25,10 @@ impl Store for SlowStore {
 
     fn durable(&self) -> Position {
         Position(self.durable)
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.is_poisoned
     }
 }
 
@@ -56,4 +61,16 @@ fn puback_and_pubrec_wait_until_the_message_is_durable() {
             [Packet::PubAck(_) | Packet::PubRec(_)]
         ));
     }
+}
+
+#[test]
+fn clients_are_served_with_a_policy_a_store_and_until_the_end() {
+    let mut world = World::with_store(SlowStore::default());
+    assert_eq!(world.broker.readiness(), Ok(()));
+    world.broker.store_mut().is_poisoned = true;
+    assert!(world.broker.readiness().is_err_and(|why| why.contains("store")));
+    world.broker.store_mut().is_poisoned = false;
+    let now = world.now();
+    world.broker.begin_shutdown(now);
+    assert_eq!(world.broker.readiness(), Err("stopping"));
 }
