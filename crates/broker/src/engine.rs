@@ -387,6 +387,9 @@ impl<S: Store> Engine<S> {
             self.enqueue(message, matching, origin);
         }
         self.found = found;
+        if !self.subscriptions.has_groups() {
+            return;
+        }
         let mut groups = std::mem::take(&mut self.found_groups);
         groups.clear();
         self.subscriptions.groups_matching(&message.topic, &mut groups);

@@ -58,7 +58,11 @@ pub(crate) const PULLED: usize = 16;
 
 /// Places of a queue that are searched for messages of a group at once. Where a session has other
 /// subscriptions as well, theirs are passed over.
-pub(crate) const SHARED_SCAN: usize = 10_000;
+pub(crate) const SHARED_SCAN: usize = 1000;
+
+/// Groups that one sweep looks at; the next one goes on from there. With those before, a sweep moves a
+/// hundred thousand messages at most.
+pub(crate) const SWEPT_GROUPS: usize = 100;
 
 /// Between two sweeps for expired retained messages and refilled budgets.
 pub(crate) const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);

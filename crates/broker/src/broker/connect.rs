@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use super::{Broker, Seed};
 use crate::names::{ConnectionId, SessionName};
 use crate::session::{Will, will_request};
-use crate::settings::HANDED_OVER;
 use crate::store::Store;
 
 /// Everything that the layers agreed to, before anything has changed.
@@ -203,7 +202,7 @@ impl<S: Store> Broker<S> {
             connection.answer(answer);
         }
         self.note_window(opened.session);
-        self.engine.pull_shared(opened.session, HANDED_OVER);
+        self.engine.pull_shared(opened.session);
         self.arm(id, now);
         self.wake(id);
         self.record(id, evidence::Kind::Connected, now);

@@ -9,7 +9,6 @@ use super::{Broker, Context};
 use crate::connection::Reply;
 use crate::names::ConnectionId;
 use crate::session::SubscriptionOptions;
-use crate::settings::HANDED_OVER;
 use crate::store::Store;
 use crate::topics::subscriptions::shared;
 
@@ -59,7 +58,7 @@ impl<S: Store> Broker<S> {
             self.engine
                 .replay_retained(context.session, filter, now.monotonic);
         }
-        self.engine.pull_shared(context.session, HANDED_OVER);
+        self.engine.pull_shared(context.session);
         if let Some(denial) = must_disconnect {
             self.disconnect_for(id, denial.reason, denial.layer, now);
         }

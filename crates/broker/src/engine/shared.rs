@@ -17,9 +17,9 @@ use super::Engine;
 use crate::message::Message;
 use crate::names::{SessionId, SessionName};
 use crate::session::{Copy, Outbound, Session, Taken};
-use crate::settings::{HANDED_OVER, PULLED};
+use crate::settings::{HANDED_OVER, PULLED, SWEPT_GROUPS};
 use crate::store::{Change, Store};
-use crate::topics::subscriptions::{GroupId, Subscriber, shared};
+use crate::topics::subscriptions::{Group, GroupId, Subscriber, shared};
 
 /// How well a member could take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,61 +68,101 @@ impl<S: Store> Engine<S> {
         if !self.subscriptions.has_groups() {
             return;
         }
-        let taken = outbound.take_shared(&mut |_| true, true, usize::MAX);
+        let (taken, _) = outbound.take_shared(&mut |_| true, true, usize::MAX);
         self.redistribute(name, id, taken, Readiness::Away);
     }
 
-    /// A member has room, or has just come: it takes from those that have more than they can send.
-    pub(crate) fn pull_shared(&mut self, id: SessionId, most: usize) {
-        if !self.subscriptions.has_groups() {
+    /// A member has just come: it takes from those that have more than they can send.
+    pub(crate) fn pull_shared(&mut self, id: SessionId) {
+        self.pull(id, HANDED_OVER);
+    }
+
+    /// A member has acknowledged, and may have room for more.
+    pub(crate) fn pull_shared_after_acknowledgement(&mut self, id: SessionId) {
+        self.pull(id, PULLED);
+    }
+
+    fn pull(&mut self, id: SessionId, most: usize) {
+        // Where all are busy, each has a backlog of its own, and this is where it ends.
+        if !self.subscriptions.has_groups() || !self.is_ready(id) {
             return;
         }
         let Some(session) = self.session(id) else { return };
         let groups: Vec<GroupId> = shared_subscriptions(session)
             .filter_map(|filter| self.subscriptions.group_of(filter))
-            .filter(|group| {
-                self.subscriptions
-                    .group(*group)
-                    .is_some_and(|group| group.has_backlog)
-            })
+            .filter(|group| self.has_backlog(*group))
             .collect();
         for group in groups {
-            self.relieve(group, most);
+            self.relieve(group, id, most);
         }
     }
 
-    /// After an acknowledgement.
-    pub(crate) fn pull_shared_after_acknowledgement(&mut self, id: SessionId) {
-        self.pull_shared(id, PULLED);
-    }
-
-    /// Lets ready members take what waits with slow ones and with those that are away, in every group.
+    /// Lets ready members take what waits with slow ones and with those that are away. Looks at a part of
+    /// the groups, and goes on from there the next time.
     pub(crate) fn sweep_shared(&mut self) {
-        let groups: Vec<GroupId> = self.subscriptions.group_ids().collect();
-        for group in groups {
-            self.relieve(group, HANDED_OVER);
+        let groups: Vec<GroupId> = self.subscriptions.groups_in_turn(SWEPT_GROUPS).collect();
+        for group in groups
+            .into_iter()
+            .filter(|group| self.has_backlog(*group))
+            .collect::<Vec<_>>()
+        {
+            let members = self
+                .subscriptions
+                .group(group)
+                .map(Group::members)
+                .unwrap_or_default();
+            let ready: Vec<SessionId> = members
+                .iter()
+                .map(|member| member.session)
+                .filter(|member| self.is_ready(*member))
+                .collect();
+            for member in ready {
+                self.relieve(group, member, HANDED_OVER);
+            }
         }
     }
 
-    fn relieve(&mut self, id: GroupId, most: usize) {
+    fn has_backlog(&self, group: GroupId) -> bool {
+        self.subscriptions
+            .group(group)
+            .is_some_and(|group| group.has_backlog)
+    }
+
+    fn is_ready(&self, id: SessionId) -> bool {
+        self.session(id).is_some_and(|session| {
+            session.connection.is_some() && session.outbound.is_ready(QoS::AtLeastOnce, session.window)
+        })
+    }
+
+    /// Hands over what waits with the other members, for as long as `ready` has room for more.
+    fn relieve(&mut self, id: GroupId, ready: SessionId, most: usize) {
         let Some(group) = self.subscriptions.group(id) else {
             return;
         };
         let filter = Arc::clone(&group.filter);
-        let members: Vec<SessionId> = group.members().iter().map(|member| member.session).collect();
+        let others: Vec<SessionId> = group
+            .members()
+            .iter()
+            .map(|member| member.session)
+            .filter(|member| *member != ready)
+            .collect();
         let mut has_backlog = false;
-        for member in members {
+        for other in others {
+            if !self.is_ready(ready) {
+                has_backlog = true;
+                break;
+            }
             let is_away = self
-                .session(member)
+                .session(other)
                 .is_some_and(|session| session.connection.is_none());
-            has_backlog |= self.hand_over(member, Some(&filter), is_away, Readiness::Ready, most);
+            has_backlog |= self.hand_over(other, Some(&filter), is_away, Readiness::Ready, most);
         }
         if let Some(group) = self.subscriptions.group_mut(id) {
             group.has_backlog = has_backlog;
         }
     }
 
-    /// Whether messages are left that others could take later.
+    /// Whether messages may be left that others could take later.
     fn hand_over(
         &mut self,
         id: SessionId,
@@ -135,16 +175,16 @@ impl<S: Store> Engine<S> {
             return false;
         };
         let wanted = &mut |shared: &str| filter.is_none_or(|filter| filter == shared);
-        let taken = session.outbound.take_shared(wanted, with_sent, most);
+        let (taken, is_all) = session.outbound.take_shared(wanted, with_sent, most);
         if taken.is_empty() {
-            return false;
+            return !is_all;
         }
         let name = session.name.clone();
         let left = self.redistribute(&name, id, taken, least);
         for one in &left {
             self.note_backlog(one.waiting.shared.as_deref());
         }
-        let is_left = !left.is_empty();
+        let is_left = !is_all || !left.is_empty();
         if let Some(session) = self.session_mut(id) {
             session.outbound.put_back(left);
         }

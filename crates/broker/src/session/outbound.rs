@@ -117,13 +117,20 @@ impl Line {
         }
     }
 
-    fn take_shared(&mut self, wanted: &mut dyn FnMut(&str) -> bool, most: usize, taken: &mut Vec<Taken>) {
+    /// Whether everything was looked at.
+    fn take_shared(
+        &mut self,
+        wanted: &mut dyn FnMut(&str) -> bool,
+        most: usize,
+        taken: &mut Vec<Taken>,
+    ) -> bool {
+        let scan = if most == usize::MAX { most } else { SHARED_SCAN };
         let mut index = 0;
         let mut left = most;
-        while left > 0 && index < SHARED_SCAN {
-            let Some(waiting) = self.waiting.get(index) else {
-                return;
-            };
+        while let Some(waiting) = self.waiting.get(index) {
+            if left == 0 || index >= scan {
+                return false;
+            }
             if !waiting.shared.as_deref().is_some_and(&mut *wanted) {
                 index += 1;
                 continue;
@@ -137,6 +144,7 @@ impl Line {
                 left -= 1;
             }
         }
+        true
     }
 
     /// Both are in the order of their sequence.
@@ -214,12 +222,14 @@ impl Outbound {
     /// What has not been sent may go to anybody. A QoS 1 message that was sent may be sent to another
     /// client once this one has lost its connection, so `with_sent` is for then. A QoS 2 message that was
     /// sent stays with its receiver, whatever happens (MQTT-4.8.2-4, MQTT-4.8.2-5).
+    ///
+    /// Also says whether these were certainly all: the search is bounded, unless `most` is not.
     pub(crate) fn take_shared(
         &mut self,
         wanted: &mut dyn FnMut(&str) -> bool,
         with_sent: bool,
         most: usize,
-    ) -> Vec<Taken> {
+    ) -> (Vec<Taken>, bool) {
         let mut taken = Vec::new();
         if with_sent {
             let sent: Vec<PacketId> = self
@@ -247,11 +257,12 @@ impl Outbound {
                 }
             }
         }
+        let mut is_all = true;
         for line in [&mut self.assured, &mut self.unassured] {
-            line.take_shared(wanted, most.saturating_sub(taken.len()), &mut taken);
+            is_all &= line.take_shared(wanted, most.saturating_sub(taken.len()), &mut taken);
         }
         taken.sort_by_key(|one| one.waiting.sequence);
-        taken
+        (taken, is_all)
     }
 
     /// Puts back what nobody else could take; each comes to its old place.

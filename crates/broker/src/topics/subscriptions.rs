@@ -108,6 +108,8 @@ pub(crate) struct Subscriptions {
     groups: Vec<Option<Group>>,
     free: Vec<GroupId>,
     by_filter: HashMap<Arc<str>, GroupId>,
+    /// Where the next look at some of the groups begins.
+    turn: usize,
 }
 
 impl Subscriptions {
@@ -183,10 +185,16 @@ impl Subscriptions {
         !self.by_filter.is_empty()
     }
 
-    /// Every group, in a fixed order.
-    pub(crate) fn group_ids(&self) -> impl Iterator<Item = GroupId> {
-        let ids = (0..).zip(&self.groups).filter(|(_, group)| group.is_some());
-        ids.map(|(id, _)| GroupId(id))
+    /// Some of the groups, at most `most`; the next call goes on after them.
+    pub(crate) fn groups_in_turn(&mut self, most: usize) -> impl Iterator<Item = GroupId> + use<> {
+        let places = self.groups.len();
+        let begin = self.turn;
+        let looked_at = most.min(places);
+        self.turn = (begin + looked_at).checked_rem(places).unwrap_or(0);
+        (begin..begin + looked_at)
+            .filter_map(move |place| place.checked_rem(places))
+            .filter_map(|place| u32::try_from(place).ok())
+            .map(GroupId)
     }
 
     fn found_group(&mut self, filter: &str, inner: &str) -> GroupId {
@@ -279,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn every_group_has_its_turn() {
+        let mut index = Subscriptions::default();
+        assert_eq!(index.groups_in_turn(2).count(), 0);
+        for number in 0..5 {
+            index.insert(&format!("$share/g/{number}"), subscriber(number));
+        }
+        let mut looks = Vec::new();
+        for _ in 0..4 {
+            let look: Vec<u32> = index.groups_in_turn(2).map(|id| id.0).collect();
+            looks.push(look);
+        }
+        assert_eq!(looks, [vec![0, 1], vec![2, 3], vec![4, 0], vec![1, 2]]);
+        assert_eq!(index.groups_in_turn(9).count(), 5);
+    }
+
+    #[test]
     fn nothing_remains_of_a_group_without_members() {
         let mut index = Subscriptions::default();
         for filter in ["$share/g/a", "$share/g/a/+"] {
@@ -289,7 +313,7 @@ mod tests {
         }
         assert!(index.shared.is_empty());
         assert!(index.by_filter.is_empty());
-        assert_eq!(index.group_ids().count(), 0);
+        assert!(index.groups.iter().all(Option::is_none));
         assert_eq!(index.groups.len(), 1, "a free place is used again");
     }
 }
