@@ -80,14 +80,25 @@ class Walk:
             assert not sender.quarantined
 
     def settle(self) -> None:
-        """Takes what is on its way under the rights that now hold, before they change."""
+        """Takes what is on its way under the rights that now hold, before they change.
+
+        An acknowledgement makes room for more, with members of a group for more of another one.
+        """
+        while self.take():
+            pass
+
+    def take(self) -> int:
+        """What each reader is sent, mostly acknowledged; how much that was."""
+        count = 0
         for reader in self.readers:
             if reader.client is not None:
                 packets = reader.client.fence()
+                count += len(packets)
                 self.judge(reader, packets)
                 for packet in packets:
                     if packet.type is wire.Type.PUBLISH and self.chance.random() < 0.7:
                         reader.client.complete(packet)
+        return count
 
     # --- steps -----------------------------------------------------------------------------------
 
