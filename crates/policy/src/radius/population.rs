@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::condition::{Atom, Condition};
-use super::flows::Leak;
 use super::report::{Question, Radius};
 use super::symbol::{Key, Party, Symbol, Term};
 use crate::identity::{Identity, Kind};
@@ -260,17 +259,40 @@ struct Reached {
     identities: u64,
 }
 
+/// Roles, by the number of the set that they are.
+#[derive(Default)]
+struct RoleSets {
+    numbers: HashMap<Vec<usize>, usize>,
+    all: Vec<Vec<usize>>,
+}
+
+impl RoleSets {
+    fn number(&mut self, roles: Vec<usize>) -> usize {
+        if let Some(number) = self.numbers.get(&roles) {
+            return *number;
+        }
+        self.all.push(roles.clone());
+        self.numbers.insert(roles, self.all.len() - 1);
+        self.all.len() - 1
+    }
+}
+
+/// A condition, and the set of roles to which it is the way.
+type Way = (usize, u32);
+
 /// Counts for one question.
 struct Count<'a> {
     population: &'a Population<'a>,
-    question: Question,
     /// Whose radius is counted, as the conditions call it.
     own: Party,
     other: Party,
     by_role: HashMap<usize, Vec<usize>>,
-    buckets: HashMap<(usize, u32), Bucket>,
-    /// For roles and conditions that ask nothing in common.
-    common: HashMap<Vec<(usize, u32)>, Reached>,
+    sets: RoleSets,
+    /// What each role can do, the roles to which it can do it together.
+    ways: HashMap<usize, Vec<Way>>,
+    buckets: HashMap<Way, Bucket>,
+    /// For ways that ask nothing in common.
+    common: HashMap<Vec<Way>, Reached>,
     seen: Vec<usize>,
 }
 
@@ -286,12 +308,27 @@ impl<'a> Count<'a> {
                 by_role.entry(*role).or_default().push(place);
             }
         }
+        let mut sets = RoleSets::default();
+        let ways = by_role.keys().map(|role| {
+            let mut objects: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+            for (object, leak) in population.radius.leaks(question, *role) {
+                objects.entry(leak.condition).or_default().push(object);
+            }
+            let ways = objects.into_iter();
+            (
+                *role,
+                ways.map(|(condition, roles)| (sets.number(roles), condition))
+                    .collect(),
+            )
+        });
+        let ways = ways.collect();
         Self {
             population,
-            question,
             own,
             other,
             by_role,
+            sets,
+            ways,
             buckets: HashMap::new(),
             common: HashMap::new(),
             seen: vec![usize::MAX; population.classes.len()],
@@ -302,29 +339,26 @@ impl<'a> Count<'a> {
     fn others(&mut self, place: usize, class: &Class) -> u64 {
         let population = self.population;
         let (mut open, mut compared) = (Vec::new(), Vec::new());
-        for role in &class.roles {
-            for (object, leak) in population.radius.leaks(self.question, *role) {
-                let Some(shared) = self.joined(class, leak) else {
-                    continue;
-                };
-                if shared.is_empty() {
-                    open.push((object, leak.condition));
-                } else {
-                    compared.push((object, leak.condition, shared));
-                }
+        for way in class
+            .roles
+            .iter()
+            .filter_map(|role| self.ways.get(role))
+            .flatten()
+        {
+            let Some(shared) = self.joined(class, way.1) else {
+                continue;
+            };
+            if shared.is_empty() {
+                open.push(*way);
+            } else {
+                compared.push((*way, shared));
             }
         }
         open.sort_unstable();
         open.dedup();
         let mut members = Vec::new();
-        for (object, condition, shared) in compared {
-            members.extend(
-                self.bucket(object, condition)
-                    .get(&shared)
-                    .into_iter()
-                    .flatten()
-                    .copied(),
-            );
+        for (way, shared) in compared {
+            members.extend(self.bucket(way).get(&shared).into_iter().flatten().copied());
         }
         self.fill(&open);
         let Some(common) = self.common.get(&open) else {
@@ -347,23 +381,24 @@ impl<'a> Count<'a> {
         total - u64::from(is_own)
     }
 
-    /// What somebody has to have in common with the class for this leak; none if it has none for it.
-    fn joined(&self, class: &Class, leak: Leak) -> Option<Box<[Symbol]>> {
-        let condition = self.population.radius.conditions.get(leak.condition);
+    /// What somebody has to have in common with the class for this condition; none if it does not hold.
+    fn joined(&self, class: &Class, condition: u32) -> Option<Box<[Symbol]>> {
+        let condition = self.population.radius.conditions.get(condition);
         if !self.population.suits(class, self.own, condition) {
             return None;
         }
         self.population.shared(class, self.own, condition)
     }
 
-    /// The classes of a role that satisfy a condition, by what they share.
-    fn bucket(&mut self, role: usize, condition: u32) -> &Bucket {
+    /// The classes of some roles that satisfy a condition, by what they share.
+    fn bucket(&mut self, (set, condition): Way) -> &Bucket {
         let (population, other) = (self.population, self.other);
-        let by_role = &self.by_role;
-        self.buckets.entry((role, condition)).or_insert_with(|| {
+        let (by_role, sets) = (&self.by_role, &self.sets);
+        self.buckets.entry((set, condition)).or_insert_with(|| {
             let condition = population.radius.conditions.get(condition);
             let mut bucket = Bucket::new();
-            for place in by_role.get(&role).into_iter().flatten() {
+            let roles = sets.all.get(set).into_iter().flatten();
+            for place in roles.filter_map(|role| by_role.get(role)).flatten() {
                 let Some((class, _, _)) = population.classes.get(*place) else {
                     continue;
                 };
@@ -377,14 +412,14 @@ impl<'a> Count<'a> {
         })
     }
 
-    /// Works out once which classes these conditions reach that ask nothing in common.
-    fn fill(&mut self, open: &[(usize, u32)]) {
+    /// Works out once which classes are reached by these ways, which ask nothing in common.
+    fn fill(&mut self, open: &[Way]) {
         if self.common.contains_key(open) {
             return;
         }
         let mut classes = vec![false; self.population.classes.len()];
-        for (role, condition) in open {
-            for place in self.bucket(*role, *condition).values().flatten() {
+        for way in open {
+            for place in self.bucket(*way).values().flatten() {
                 if let Some(reached) = classes.get_mut(*place) {
                     *reached = true;
                 }
