@@ -20,6 +20,14 @@ from motte.deployment import Deployment
 from motte.errors import ExitCode
 from tests.support.fleet import make_deployment
 
+ABOUT_NO_DEPLOYMENT = (
+    ["policy", "example"],
+    ["policy", "diff"],
+    ["policy", "import"],
+    ["demo"],
+    ["bench"],
+)
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -99,8 +107,8 @@ class TestEveryCommand:
 
     def test_can_print_json_and_be_told_where(self) -> None:
         for path, command in commands():
-            if path in (["policy", "example"], ["policy", "diff"], ["demo"], ["bench"]):
-                continue  # about no deployment
+            if path in ABOUT_NO_DEPLOYMENT:
+                continue
             options = {name for parameter in command.params for name in parameter.opts}
             assert {"--json", "--directory", "-C"} <= options, path
 
