@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--identities", type=int, default=IDENTITIES)
     options = parser.parse_args()
+    analysis = analyse(policy(0, own_topics=True))
     for own_topics in (True, False):
         kind = "own topics" if own_topics else "the same topics"
         before = 0.0

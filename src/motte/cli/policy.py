@@ -47,9 +47,11 @@ def check(
     path = file if file is not None else run.deployment().policy_file
     from motte.cli.policy_rendering import role_json, show_diagnostics, show_roles
     from motte.cli.render import print_json, say
+    from motte.plane.reviewing import review_here
     from motte.policy.compiler import compile_policy
     from motte.policy.diagnostics import InvalidPolicyError
     from motte.policy.language import load
+    from motte.policy.lint.review import review
     from motte.policy.model import Exceptions
 
     try:
@@ -63,19 +65,21 @@ def check(
         raise PolicyError(error.heading, hint=f"correct {path} and check it again") from error
     # What cannot be compiled for any fleet is wrong with this file, too.
     compile_policy(read, fleet="check", generation=1, exceptions=Exceptions())
+    # A file that somebody names may be meant for another fleet than the one that is here.
+    warnings = review(read) if file is not None else review_here(run.deployment(), read)
     if run.json:
         print_json(
             {
                 "file": str(path),
                 "ok": True,
-                "diagnostics": [one.as_json() for one in read.warnings],
+                "diagnostics": [one.as_json() for one in warnings],
                 "roles": [role_json(role) for role in read.policy.roles],
             }
         )
         return ExitCode.OK
-    show_diagnostics(read.source, read.warnings)
+    show_diagnostics(read.source, warnings)
     roles = _counted(len(read.policy.roles), "role")
-    say(f"{path} is right: {roles}, {_counted(len(read.warnings), 'warning')}")
+    say(f"{path} is right: {roles}, {_counted(len(warnings), 'warning')}")
     if read.policy.roles:
         say()
         show_roles(read.policy.roles)

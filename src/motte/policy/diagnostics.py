@@ -132,9 +132,9 @@ class Source:
 class Problems:
     """Collects the problems of one file, so that a person sees all of them at once."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, found: Iterable[Diagnostic] = ()) -> None:
         self.source = source
-        self._found: list[Diagnostic] = []
+        self._found = list(found)
 
     def error(self, code: str, place: Location, message: str, hint: str) -> None:
         """Notes a problem because of which the file cannot be compiled."""

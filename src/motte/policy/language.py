@@ -12,7 +12,6 @@ from typing import Final
 from motte import _core
 from motte.errors import PolicyError, StoreError
 from motte.files import file_errors
-from motte.policy import lint
 from motte.policy.diagnostics import (
     Diagnostic,
     InvalidPolicyError,
@@ -23,6 +22,7 @@ from motte.policy.diagnostics import (
 from motte.policy.document import Entry, Node, Reader, Shape, document_of
 from motte.policy.grants import RuleReader
 from motte.policy.limits import read_limits
+from motte.policy.lint.roles import advise
 from motte.policy.model import Kind, Match, Policy, Relay, Role
 from motte.policy.patterns import (
     KNOWN_ATTRIBUTES,
@@ -111,7 +111,7 @@ def parse(text: str, name: str = POLICY_FILE) -> ReadPolicy:
         raise InvalidPolicyError(source, problems.ordered()) from error
     policy = _PolicyReader(problems).read(document, name)
     if not problems.failed:
-        lint.advise(policy, problems)
+        advise(policy, problems)
     if problems.failed:
         raise InvalidPolicyError(source, problems.ordered())
     return ReadPolicy(policy, problems.warnings, source)

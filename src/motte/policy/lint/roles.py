@@ -1,33 +1,26 @@
-"""What compiles and is probably not meant: warnings about a policy as a whole.
+"""What is odd in a role, whoever else there is. Said whenever a policy is read.
 
 Questions about topics go to the data plane's matcher, so that a warning means what the broker
-does. A placeholder takes part as a literal that stands for itself: within one role it has the same
-value everywhere.
+does.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
 
 from motte import _core
 from motte.policy.diagnostics import Location, Problems
+from motte.policy.lint.topics import LINT_PAIRS, contains, grants_by_action, shown, widest
 from motte.policy.model import (
     Action,
     Denial,
     Kind,
-    LevelKind,
     Pattern,
     Policy,
     PublishGrant,
     Role,
     SubscribeGrant,
 )
-from motte.text import printable
 
 __all__ = ["advise"]
-
-LINT_PAIRS: Final = 100_000
-"""Pairs of rules compared at most for one warning: about half a second. A policy with more pairs
-than that goes without the warning."""
 
 
 def advise(policy: Policy, problems: Problems) -> None:
@@ -45,6 +38,7 @@ def advise(policy: Policy, problems: Problems) -> None:
         _useless_share(role, problems)
         _dead_grants(role, problems)
         _covered_grants(role, problems)
+        _shadowed_denials(role, problems)
     _idle_denials(policy, problems)
 
 
@@ -91,34 +85,68 @@ def _useless_share(role: Role, problems: Problems) -> None:
 
 
 def _dead_grants(role: Role, problems: Problems) -> None:
-    for action, grants in _lists(role):
+    for action, grants in grants_by_action(role):
         denials = [denial for denial in role.deny if action in denial.actions]
         for grant in grants:
-            for denial in denials:
-                if _contains(denial.topic, grant.topic):
-                    problems.warning(
-                        "dead-grant", grant.place,
-                        f"`{_shown(grant.topic)}` can never be used: line {denial.place.line} "
-                        f"denies `{_shown(denial.topic)}`",
-                        "a denial wins over every grant; remove one of the two",
-                    )  # fmt: skip
-                    break
+            if denying := _denying(denials, grant.topic):
+                lines = " and ".join(str(denial.place.line) for denial in denying)
+                topics = " and ".join(f"`{shown(denial.topic)}`" for denial in denying)
+                problems.warning(
+                    "dead-grant", grant.place,
+                    f"`{shown(grant.topic)}` can never be used: "
+                    + (f"line {lines} denies {topics}" if len(denying) == 1 else
+                       f"lines {lines} deny {topics}"),
+                    "a denial wins over every grant; remove one of the two"
+                    if len(denying) == 1 else
+                    "a denial wins over every grant; remove the grant, or make a denial narrower",
+                )  # fmt: skip
+
+
+def _denying(denials: Sequence[Denial], topic: Pattern) -> Sequence[Denial]:
+    """The denials that leave nothing of a topic: one, or as few together as are found at once."""
+    for denial in denials:
+        if contains(denial.topic, topic):
+            return [denial]
+    touching = [
+        denial
+        for denial in denials
+        if _core.filter_intersection(denial.topic.text, topic.text) is not None
+    ]
+    together = [denial.topic.text for denial in touching]
+    if len(touching) > 1 and _core.filter_contains(together, [], topic.text) is None:
+        return touching
+    return []
 
 
 def _covered_grants(role: Role, problems: Problems) -> None:
-    for _, grants in _lists(role):
+    for _, grants in grants_by_action(role):
         for grant in grants:
             for other in grants:
                 if other is grant or not _at_least(other, grant):
                     continue
-                if _contains(other.topic, grant.topic):
+                if contains(other.topic, grant.topic):
                     problems.warning(
                         "covered-grant", grant.place,
-                        f"`{_shown(grant.topic)}` is already granted by line {other.place.line}, "
-                        f"`{_shown(other.topic)}`",
+                        f"`{shown(grant.topic)}` is already granted by line {other.place.line}, "
+                        f"`{shown(other.topic)}`",
                         "remove it, or make the wider grant narrower",
                     )  # fmt: skip
                     break
+
+
+def _shadowed_denials(role: Role, problems: Problems) -> None:
+    for denial in role.deny:
+        for other in role.deny:
+            if other is denial or not set(denial.actions) <= set(other.actions):
+                continue
+            if contains(other.topic, denial.topic):
+                problems.warning(
+                    "shadowed-denial", denial.place,
+                    f"`{shown(denial.topic)}` is already denied by line {other.place.line}, "
+                    f"`{shown(other.topic)}`",
+                    "remove it, or make the wider denial narrower",
+                )  # fmt: skip
+                break
 
 
 def _idle_denials(policy: Policy, problems: Problems) -> None:
@@ -126,16 +154,19 @@ def _idle_denials(policy: Policy, problems: Problems) -> None:
         roles = [role for role in policy.roles if role.match.kind is kind]
         for action in (Action.PUBLISH, Action.SUBSCRIBE):
             granted = {
-                _widest(grant.topic)
+                widest(grant.topic)
                 for role in roles
-                for listed, grants in _lists(role)
+                for listed, grants in grants_by_action(role)
                 if listed is action
                 for grant in grants
             }
             denials = [d for role in roles for d in role.deny if d.actions == (action,)]
             _report_idle(denials, granted, problems)
         both = {
-            _widest(grant.topic) for role in roles for _, grants in _lists(role) for grant in grants
+            widest(grant.topic)
+            for role in roles
+            for _, grants in grants_by_action(role)
+            for grant in grants
         }
         denials = [d for role in roles for d in role.deny if len(d.actions) > 1]
         _report_idle(denials, both, problems)
@@ -146,19 +177,13 @@ def _report_idle(denials: Iterable[Denial], granted: set[str], problems: Problem
     if len(denials) * len(granted) > LINT_PAIRS:
         return
     for denial in denials:
-        wide = _widest(denial.topic)
+        wide = widest(denial.topic)
         if not any(_core.filter_intersection(wide, grant) for grant in granted):
             problems.warning(
                 "idle-denial", denial.place,
-                f"no role grants anything that `{_shown(denial.topic)}` denies",
+                f"no role grants anything that `{shown(denial.topic)}` denies",
                 "check its spelling, or remove it: what is not granted is refused anyway",
             )  # fmt: skip
-
-
-def _lists(
-    role: Role,
-) -> tuple[tuple[Action, tuple[PublishGrant | SubscribeGrant, ...]], ...]:
-    return ((Action.PUBLISH, role.publish), (Action.SUBSCRIBE, role.subscribe))
 
 
 def _at_least(one: PublishGrant | SubscribeGrant, other: PublishGrant | SubscribeGrant) -> bool:
@@ -168,24 +193,3 @@ def _at_least(one: PublishGrant | SubscribeGrant, other: PublishGrant | Subscrib
     if isinstance(one, PublishGrant) and isinstance(other, PublishGrant):
         return one.retain >= other.retain and one.will >= other.will
     return True
-
-
-def _contains(wide: Pattern, narrow: Pattern) -> bool:
-    # Most pairs differ in a level; only what is left is worth a question to the matcher.
-    for one, other in zip(wide.levels, narrow.levels, strict=False):
-        if one.kind is LevelKind.REST:
-            break
-        if one.kind is not LevelKind.ONE and one != other:
-            return False
-    return _core.filter_contains([wide.text], [], narrow.text) is None
-
-
-def _widest(pattern: Pattern) -> str:
-    """The pattern for any identity: each placeholder is `+`."""
-    return "/".join(
-        "+" if level.kind is LevelKind.PLACEHOLDER else level.text for level in pattern.levels
-    )
-
-
-def _shown(pattern: Pattern) -> str:
-    return printable(pattern.text, limit=60)
