@@ -21,6 +21,8 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Another environment that happens to be active in the shell is none of ours.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# A start that compiles all of Motte anew is not the one that people have.
+unexport PYTHONDONTWRITEBYTECODE
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \

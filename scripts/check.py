@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+PROCESSES = 4
+"""Processes that run Python tests beside each other at most, one a core: each has a data plane."""
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(".venv/bin")
 
@@ -95,7 +97,13 @@ def test_parts() -> list[Part]:
         "--exclude",
         "motte-core",
     )
-    return [Part("Rust", cargo, "cargo"), Part("Python", (str(BIN / "pytest"),), "pytest")]
+    pytest = str(BIN / "pytest")
+    beside = (pytest, "-n", "auto", "--maxprocesses", str(PROCESSES), "--dist", "worksteal")
+    return [
+        Part("Rust", cargo, "cargo"),
+        Part("Python", (*beside, "-m", "not alone"), "pytest"),
+        Part("Python, alone", (pytest, "-m", "alone"), "pytest"),
+    ]
 
 
 def run_lint(part: Part) -> tuple[int, int, int]:

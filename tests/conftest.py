@@ -25,6 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "shows; positional ones stand under the same number in both versions",
     )
     config.addinivalue_line("markers", "only(version): the test concerns one protocol version")
+    config.addinivalue_line(
+        "markers", "alone: the test measures time, so `make test` runs nothing beside it"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,11 +64,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"normative statements of MQTT {version} tested: {count}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remembers what all tests name, before some are put aside."""
+    config.stash[statements.COLLECTED] = list(items)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Remembers what the tests of this run show."""
-    session.config.stash[SHOWN] = {
-        found for item in session.items for found in statements.of_item(item)
-    }
+    shown = {found for item in session.items for found in statements.of_item(item)}
+    session.config.stash[SHOWN] = shown
+    # One of several processes tells the one that collects nothing and sums up.
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["shown"] = [(int(version), number) for version, number in shown]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Takes over what another process remembered."""
+    if error is None:
+        found = {(Version(version), number) for version, number in node.workeroutput["shown"]}
+        node.config.stash[SHOWN] = found
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,7 @@ def test_R3_retained_messages_of_one_identity_are_bounded(fleet: Fleet, what: st
     assert client.publish(space.of(who, "5"), b"x" * 100, 1, retain=True) < 0x80
 
 
+@pytest.mark.alone
 def test_R4_replaying_retained_messages_in_a_loop_starves_nobody(
     fleet: Fleet, bystander: Client
 ) -> None:

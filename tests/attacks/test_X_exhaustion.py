@@ -48,6 +48,7 @@ def _ended(connection: socket.socket, within: float) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("asked", [0, 65535])
 def test_X1_a_silent_client_does_not_stay(space: Space, version: Version, asked: int) -> None:
     """The role's keep alive is the most, whatever the client asks for."""
@@ -96,6 +97,7 @@ def test_X1_connections_of_the_whole_broker(strict: DataPlane) -> None:
     wait_until(lambda: strict.status()["connections"] == 0, "closing")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["inside a frame", "between"])
 def test_X2_a_frame_has_to_make_progress(space: Space, version: Version, how: str) -> None:
     """Single bytes, each inside the keep alive, do not hold a connection open for ever."""
@@ -151,6 +153,7 @@ def test_X4_silence_before_connect(strict: DataPlane, sent: bytes) -> None:
     space.close()
 
 
+@pytest.mark.alone
 def test_X4_one_deadline_for_everything_before_connect(strict: DataPlane) -> None:
     """Bytes that drip in do not move it."""
     space = Space(strict)

@@ -335,6 +335,7 @@ def _lasts(client: Client) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 @pytest.mark.statement(v311="MQTT-3.1.2-24", v5=("MQTT-3.1.2-22", "MQTT-3.2.2-22"))
 def test_silence_for_one_and_a_half_keep_alives(space: Space, version: Version) -> None:
     topic = space.topic("gone")
@@ -345,6 +346,7 @@ def test_silence_for_one_and_a_half_keep_alives(space: Space, version: Version) 
     assert watcher.message().payload == b"silent"
 
 
+@pytest.mark.alone
 @pytest.mark.statement(v311="MQTT-3.1.2-24", v5="MQTT-3.1.2-22")
 def test_any_packet_keeps_the_connection_alive(space: Space, version: Version) -> None:
     client = space.client(version, keep_alive=1)

@@ -144,6 +144,7 @@ def test_will_properties_are_the_message_properties(space: Space, version: Versi
     assert message.user_properties == [("b", "1"), ("a", "2"), ("b", "3")]
 
 
+@pytest.mark.alone
 @pytest.mark.statement("MQTT-3.1.2-8")
 @pytest.mark.only(Version.V5)
 def test_a_delayed_will_waits(space: Space, version: Version) -> None:

@@ -100,6 +100,7 @@ class TestTheFirstStart:
 
 
 class TestASecondStart:
+    @pytest.mark.alone
     def test_it_is_quick(self, start: Callable[..., Up]) -> None:
         start().ready().stop()
         load = [sys.executable, "-c", LIBRARIES]

@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.wire import Version
 
+COLLECTED = pytest.StashKey[list[pytest.Item]]()
+"""All tests, those as well that this run puts aside."""
+
 
 def named(marks: Iterable[pytest.Mark], versions: Iterable[Version]) -> set[tuple[Version, str]]:
     """What markers name, for the versions that their test runs in."""

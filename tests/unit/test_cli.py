@@ -390,3 +390,14 @@ def test_the_version(motte: Callable[..., Ran]) -> None:
     from motte import __version__
 
     assert motte("--version").out == f"motte {__version__}\n"
+
+
+def test_the_command_line_by_itself_loads_little() -> None:
+    """Each command loads what it needs, so that `--help` and completion answer at once."""
+    code = "import sys, motte.cli; print(*sorted(sys.modules))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60
+    )
+    loaded = set(ran.stdout.split())
+    assert "typer" in loaded
+    assert not loaded & {"cryptography", "motte._core", "motte.policy.compiler", "sqlalchemy"}

@@ -8,7 +8,7 @@ import typer
 from motte.cli.invocation import JsonOption, invocation
 from motte.cli.policy_radius import HtmlOption, SarifOption, say_written, write_reports
 from motte.errors import ExitCode
-from motte.policy.foreign.importing import Format, Options
+from motte.policy.foreign.formats import Format
 
 if TYPE_CHECKING:
     from motte.policy.foreign.translation import Remark, Translation
@@ -49,7 +49,7 @@ def import_rules(
     run = invocation(context, None, as_json)
     from motte.cli.radius_rendering import show_summary
     from motte.cli.render import print_json, say
-    from motte.policy.foreign.importing import read_foreign
+    from motte.policy.foreign.importing import Options, read_foreign
     from motte.policy.radius.analysis import analyse
     from motte.policy.radius.summary import summarise, summary_json
 

@@ -11,7 +11,8 @@ import pytest
 from motte.cli import main
 from motte.errors import ExitCode, PolicyError
 from motte.policy.foreign import aws_iot, emqx, hivemq
-from motte.policy.foreign.importing import Format, Options, read_foreign
+from motte.policy.foreign.formats import Format
+from motte.policy.foreign.importing import Options, read_foreign
 from motte.policy.foreign.translation import MAXIMUM_FILE_BYTES, Severity, Translation
 from motte.policy.radius.analysis import Question, Scope, analyse
 from tests.policy.foreign.decisions import allows

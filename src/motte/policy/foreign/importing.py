@@ -1,25 +1,15 @@
 """Reads a file of another broker: which one it is, and what it says."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from motte.errors import PolicyError, StoreError
 from motte.files import file_errors
 from motte.policy.foreign import aws_iot, emqx, hivemq, mosquitto_acl, mosquitto_dynsec
+from motte.policy.foreign.formats import Format
 from motte.policy.foreign.translation import MAXIMUM_FILE_BYTES, Translation
 
-__all__ = ["Format", "Options", "read_foreign"]
-
-
-class Format(StrEnum):
-    """What can be read."""
-
-    MOSQUITTO_ACL = "mosquitto-acl"
-    MOSQUITTO_DYNSEC = "mosquitto-dynsec"
-    EMQX = "emqx"
-    AWS_IOT = "aws-iot"
-    HIVEMQ = "hivemq"
+__all__ = ["Options", "read_foreign"]
 
 
 @dataclass(frozen=True, slots=True)
