@@ -22,6 +22,7 @@ PARTS: Final = {
     "crates/guard/src": "The layers",
     "crates/broker/src": "Connections, sessions and messages",
     "crates/server/src": "Sockets, files and the control socket",
+    "crates/firmware/src": "The search in firmware images",
     "src/motte": "The control plane",
 }
 """Where constants are looked for, and what the part of the page is called."""
@@ -36,9 +37,10 @@ what one address may cost is set in `motte.toml` under `[network]`. Ki, Mi, Gi: 
 
 NO_BOUND: Final = frozenset(
     {
-        "DIGITS", "DIRECTORY_MODE", "EXPIRY_NEVER", "FILE_MODE", "FORMAT", "HASH_LENGTH",
-        "INDEX_BITS", "IPV6_PREFIX", "LARGEST_VARIABLE_BYTE_INTEGER", "LONGEST", "LONGEST_FIELD",
-        "LONGEST_TOPIC", "LONGEST_VARIABLE_BYTE_INTEGER", "MAPPED_PREFIX", "MARK_LENGTH",
+        "BLOCK_LENGTH", "DIGITS", "DIRECTORY_MODE", "DISTINCT", "EXPIRY_NEVER", "FILE_MODE",
+        "FORMAT", "FREQUENT", "HASH_LENGTH", "INDEX_BITS", "IPV6_PREFIX",
+        "LARGEST_VARIABLE_BYTE_INTEGER", "LONGEST", "LONGEST_FIELD", "LONGEST_TOPIC",
+        "LONGEST_VARIABLE_BYTE_INTEGER", "MAPPED_PREFIX", "MARK_LENGTH", "POINT_LENGTH",
         "QOS_MAXIMUM", "READABLE_NAME", "RECORD_OVERHEAD", "RECORD_PLAINTEXT", "RELAYED",
         "SERIAL_LENGTH", "SHORT_PATTERN", "SOCKET_PATH", "VERSION", "WINDOW",
     }

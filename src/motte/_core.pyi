@@ -5,6 +5,7 @@ from typing import Literal, final
 
 __all__ = [
     "Decision",
+    "Needles",
     "Radius",
     "RadiusFinding",
     "RadiusHop",
@@ -18,6 +19,7 @@ __all__ = [
     "check_identity_value",
     "check_topic_filter",
     "check_topic_name",
+    "curve_points",
     "default_limits",
     "filter_contains",
     "filter_intersection",
@@ -275,3 +277,23 @@ class Radius:
 
     def numbers(self, identities: Iterable[tuple[str, str, Mapping[str, str]]]) -> RadiusNumbers:
         """The answers in numbers for a fleet of identities, each as kind, id and attributes."""
+
+@final
+class Needles:
+    """A set of byte strings that are looked for at once, in time linear in the data. Immutable."""
+
+    def __new__(cls, needles: Sequence[bytes]) -> Needles:
+        """Prepares 1 to 1024 needles of 1 to 64 bytes; `ValueError` for any other set."""
+
+    def find(self, data: bytes, limit: int) -> list[tuple[int, int]]:
+        """Offset and index of every needle that lies whole in `data`, overlapping ones too.
+
+        In order, at most `limit` of them; of several that begin at one place, the first.
+        """
+
+def curve_points(data: bytes, limit: int) -> list[int]:
+    """Offsets of what could be uncompressed points of P-256 (65 bytes: SEC 1, section 2.3.3).
+
+    A filter, no judgement: bytes that look like chance after a 4, outside of 4 KiB blocks that are
+    chance altogether, as compressed data are. At most `limit` of them.
+    """

@@ -40,6 +40,8 @@ class ExitCode(IntEnum):
     """A file of the deployment is missing, damaged, unsafe or could not be written."""
     REFUSED = 8
     """The broker or the policy said no."""
+    FOUND = 9
+    """What must not be there was found, or could not be ruled out: a key in a firmware image."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
 

@@ -11,6 +11,7 @@
 )]
 
 mod error;
+mod firmware;
 mod load;
 mod policy;
 mod radius;
@@ -29,6 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod _core {
     #[pymodule_export]
     use crate::error::{ServeError, SnapshotError, TomlError};
+    #[pymodule_export]
+    use crate::firmware::{Needles, curve_points};
     #[pymodule_export]
     use crate::load::run_load;
     #[pymodule_export]

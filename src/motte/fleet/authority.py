@@ -39,6 +39,7 @@ __all__ = [
     "FileSigner",
     "Issued",
     "Signer",
+    "authority_certificate",
     "create_authority",
     "needs_renewal",
     "private_key_pem",
@@ -304,6 +305,23 @@ def _key_usage(
     )
 
 
+def authority_certificate(folder: Path) -> x509.Certificate:
+    """The certificate of the authority in ``folder``; its key is not touched."""
+    path = folder / CERTIFICATE_NAME
+    if not path.exists():
+        raise _lost(path, "is missing")
+    try:
+        certificate = x509.load_pem_x509_certificate(read_private(path, limit=MAXIMUM_PEM_BYTES))
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature) as error:
+        raise _lost(path, "is empty or damaged: it is not our certificate") from error
+    if not constraints.value.ca:
+        raise _lost(path, "is not the certificate of an authority made by Motte")
+    return certificate
+
+
 def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """The authority in ``folder``, refused unless both files are whole and belong together."""
     for path in (folder / KEY_NAME, folder / CERTIFICATE_NAME):
@@ -317,16 +335,8 @@ def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
         )
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _lost(key_path, "is empty or damaged: it is not a PEM private key") from error
-    try:
-        certificate = x509.load_pem_x509_certificate(
-            read_private(certificate_path, limit=MAXIMUM_PEM_BYTES)
-        )
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-        certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature) as error:
-        raise _lost(certificate_path, "is empty or damaged: it is not our certificate") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not constraints.value.ca:
+    certificate = authority_certificate(folder)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _lost(key_path, "is not the key of a certificate authority made by Motte")
     if key.public_key() != certificate.public_key():
         raise _lost(key_path, f"does not belong to {certificate_path.name}")
