@@ -17,6 +17,7 @@ __all__ = [
     "MAXIMUM_PROBLEMS",
     "MAXIMUM_SCALAR_TRIALS",
     "MAXIMUM_TEXT_BYTES",
+    "MAXIMUM_TRIED_BYTES",
     "MAXIMUM_UNPACKED_BYTES",
 ]
 
@@ -47,6 +48,8 @@ MAXIMUM_PART_BYTES: Final = 512 * 1024 * 1024
 read, and the report says so."""
 MAXIMUM_UNPACKED_BYTES: Final = 2 * 1024 * 1024 * 1024
 """Bytes of all unpacked parts of one image together. At 200 MB/s they take ten seconds."""
+MAXIMUM_TRIED_BYTES: Final = 1024 * 1024 * 1024
+"""Bytes that are unpacked from one image only to see whether they are what they look like."""
 MAXIMUM_PART_BYTES_IN_MEMORY: Final = 8 * 1024 * 1024
 """Bytes of an unpacked part that are held in memory; a larger one goes into a nameless file."""
 MAXIMUM_FINDINGS: Final = 10_000

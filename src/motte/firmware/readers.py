@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from motte.firmware import readers_der, readers_text
+from motte.firmware import readers_der, readers_mqtt, readers_secrets, readers_text
+from motte.firmware.containers import archives, streams, transport
 from motte.firmware.scan import Readers
 
 __all__ = ["readers"]
@@ -11,4 +12,13 @@ __all__ = ["readers"]
 @cache
 def readers() -> Readers:
     """The readers of every mark that a scan looks for."""
-    return Readers({**readers_der.READERS, **readers_text.READERS}, whole=())
+    tables = (
+        readers_der.READERS,
+        readers_text.READERS,
+        readers_secrets.READERS,
+        readers_mqtt.READERS,
+        streams.READERS,
+        archives.READERS,
+        transport.READERS,
+    )
+    return Readers({mark: read for table in tables for mark, read in table.items()}, whole=())

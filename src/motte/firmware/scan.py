@@ -23,6 +23,7 @@ from motte.firmware.limits import (
     MAXIMUM_PARTS,
     MAXIMUM_PLACES_PER_FINDING,
     MAXIMUM_PROBLEMS,
+    MAXIMUM_TRIED_BYTES,
     MAXIMUM_UNPACKED_BYTES,
 )
 from motte.firmware.material import Material
@@ -112,6 +113,7 @@ class Scan:
         self._findings: dict[tuple[str, str], Finding] = {}
         self._candidates: Counter[int] = Counter()
         self._unpacked = 0
+        self._tried = 0
         self._salt = secrets.token_bytes(32)
         self.report = ImageReport("", 0)
 
@@ -188,6 +190,13 @@ class Scan:
         )
         self.found(part, offset, finding)
 
+    def may_try(self, part: Part, size: int) -> bool:
+        """Whether ``size`` bytes more may be spent on finding out what something is."""
+        before, self._tried = self._tried, self._tried + size
+        if before <= MAXIMUM_TRIED_BYTES < self._tried:
+            self.problem(part, 0, "it looks too often like something that it is not")
+        return self._tried <= MAXIMUM_TRIED_BYTES
+
     def hidden(self, secret: bytes) -> str:
         """A name for a secret that is good for this scan and says nothing about it."""
         return hashlib.blake2b(secret, key=self._salt, digest_size=16).hexdigest()
@@ -218,9 +227,12 @@ class Scan:
             self.problem(part, offset, f"more than {MAXIMUM_PARTS} parts: this was not unpacked")
             return
         source = spool(self._bounded(part, offset, pieces))
-        if source.size:
+        try:
             path = (*part.path_at(offset), f"{printable(name)} at {offset:#x}")
-            self._scan_part(Part(source, path))
+            if source.size:
+                self._scan_part(Part(source, path))
+        finally:
+            source.close()
 
     def _bounded(self, part: Part, offset: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         size = 0

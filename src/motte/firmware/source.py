@@ -19,6 +19,9 @@ class Source(Protocol):
     def read(self, start: int, length: int) -> bytes:
         """The bytes from ``start`` on, fewer where the source ends."""
 
+    def close(self) -> None:
+        """Gives back what it holds."""
+
 
 class FileSource:
     """An open file. It is read, not mapped: a file that shrinks meanwhile kills no process."""
@@ -31,6 +34,10 @@ class FileSource:
         """The bytes from ``start`` on."""
         return os.pread(self._file.fileno(), length, start)
 
+    def close(self) -> None:
+        """Closes the file, which deletes it if it has no name."""
+        self._file.close()
+
 
 class BytesSource:
     """Bytes in memory."""
@@ -42,6 +49,9 @@ class BytesSource:
     def read(self, start: int, length: int) -> bytes:
         """The bytes from ``start`` on."""
         return self._data[start : start + length]
+
+    def close(self) -> None:
+        """There is nothing to give back."""
 
 
 @dataclass(frozen=True, slots=True)
