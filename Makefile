@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 # Where `make up` keeps its deployment, and how long `make fuzz` runs in total.
 DEPLOYMENT ?= deployment
 FUZZ_SECONDS ?= 60
+# How many random policies `make oracle` tries.
+POLICIES ?= 500
 
 # The interpreter that PyO3 asks for its configuration: always ours, or a change of shell rebuilds it.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -29,7 +31,7 @@ EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard crates/*/Cargo.toml crates/*/build.rs) \
 	$(shell find crates/*/src benches/load/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help up demo build test lint format limits bench fuzz advisories lock clean
+.PHONY: help up demo build test lint oracle format limits bench fuzz advisories lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +52,10 @@ test: $(VENV)/.extension ## every test and every lint; ends in `N passed, N fail
 lint: $(VENV)/.extension ## formatting, clippy, ruff, mypy, import direction, stubs, licences
 	@scripts/system-packages lint
 	@exec $(BIN)/python scripts/check.py lint
+
+oracle: $(VENV)/.extension ## the blast radius of POLICIES=500 random policies against Z3 and the running broker
+	@MOTTE_RADIUS_POLICIES=$(POLICIES) $(BIN)/pytest -q tests/policy/radius/test_z3.py \
+		tests/policy/radius/test_running_broker.py
 
 limits: $(VENV)/.dependencies ## write docs/limits.md from the constants in the code
 	$(BIN)/python scripts/limits.py
