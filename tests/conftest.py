@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "only(version): the test concerns one protocol version")
     config.addinivalue_line(
-        "markers", "alone: the test measures time, so `make test` runs nothing beside it"
+        "markers", "alone: the test measures time or memory, so `make test` runs nothing beside it"
     )
 
 

@@ -201,6 +201,7 @@ def test_X5_a_large_length_after_connect(space: Space, version: Version) -> None
     client.expect_closed(Reason.PACKET_TOO_LARGE)
 
 
+@pytest.mark.alone
 def test_X6_malformed_connects_leave_nothing(space: Space, version: Version) -> None:
     bad = wire.connect(version, b"\xff", will=wire.Will("t", b"x" * 16_000))
 
@@ -247,6 +248,7 @@ def test_X8_a_reader_that_never_acknowledges(space: Space, version: Version) -> 
     assert len(window) < len(found) <= len(window) + limit
 
 
+@pytest.mark.alone
 def test_X8_a_reader_that_does_not_read(space: Space, version: Version) -> None:
     """A full TCP window: memory stays bounded and the others are served."""
     limit = 64 * 1024
@@ -300,6 +302,7 @@ def test_X9_subscriptions_are_bounded(space: Space, version: Version, excess: in
     assert client.subscribe(f"{space.site}/last") == (0,)
 
 
+@pytest.mark.alone
 def test_X9_subscribing_and_unsubscribing_leaves_nothing(space: Space, version: Version) -> None:
     def churn() -> None:
         # Subscribing has a rate of its own, so it takes several identities to do much of it.

@@ -256,7 +256,9 @@ fn every_field_is_needed_but_share_and_the_limits() {
     leave_out(&document(), "", &mut paths);
     let optional = |path: &str| {
         let inside = ["/limits/", "/attributes/"];
-        inside.iter().any(|part| path.contains(part)) || path.ends_with("match/id") || path.ends_with("/share")
+        inside.iter().any(|part| path.contains(part))
+            || path.ends_with("match/id")
+            || path.ends_with("/share")
     };
     for path in paths.iter().filter(|path| !optional(path)) {
         let (parent, key) = path.rsplit_once('/').unwrap();
