@@ -68,7 +68,7 @@ def progress(image: Path) -> Iterator[Callable[[int], None]]:
 def show_image(image: ScannedImage, revoke_options: str) -> None:
     """Everything about one image."""
     report = image.report
-    parts = f", {report.parts - 1} parts unpacked" if report.parts > 1 else ""
+    parts = f", {_count(report.parts - 1, 'part')} unpacked" if report.parts > 1 else ""
     say(Text(f"{printable(report.name)}: {report.size:,} bytes{parts}", "bold"))
     shown = [one for one in image.findings if not _is_told_by_its_key(one)]
     for paired in shown[:SHOWN_FINDINGS]:

@@ -3,7 +3,7 @@
 from functools import cache
 
 from motte.firmware import readers_der, readers_mqtt, readers_secrets, readers_text
-from motte.firmware.containers import archives, streams, transport
+from motte.firmware.containers import archives, esp32, squashfs, streams, transport
 from motte.firmware.scan import Readers
 
 __all__ = ["readers"]
@@ -20,5 +20,7 @@ def readers() -> Readers:
         streams.READERS,
         archives.READERS,
         transport.READERS,
+        esp32.READERS,
+        squashfs.READERS,
     )
-    return Readers({mark: read for table in tables for mark, read in table.items()}, whole=())
+    return Readers({mark: read for table in tables for mark, read in table.items()}, esp32.WHOLE)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from motte.firmware.scan import Look, Reader
 from motte.firmware.source import Part
 
-__all__ = ["READERS", "inflate", "unpack_stream"]
+__all__ = ["READERS", "ZSTANDARD", "inflate", "unpack_stream"]
 
 PIECE_BYTES: Final = 1024
 """Bytes given to a decompressor at once. Where they are damaged, what they held is lost."""
@@ -27,6 +27,8 @@ MAXIMUM_PROVED_BYTES: Final = 1024 * 1024
 """Bytes of a zlib stream that has to prove its end first: one that begins with a block without a
 code of its own, which compressors make of a few hundred bytes."""
 STREAM: Final = "stream"
+ZSTANDARD: Final = "zstandard"
+"""What has said of its streams of this kind that they are not read."""
 GZIP_RESERVED: Final = 0xE0
 GZIP_SYSTEMS: Final = frozenset({*range(14), 255})
 BZIP2_BLOCK: Final = b"1AY&SY"
@@ -173,7 +175,7 @@ def _bzip2(look: Look) -> None:
 def _zstandard(look: Look) -> None:
     """Says that there is a frame, if the head of its first block is one (RFC 8878, 3.1.1)."""
     head = look.read(24)
-    if len(head) < 24 or head[4] & 0x18:  # noqa: PLR2004 (reserved and unused bits)
+    if look.is_read(ZSTANDARD) or len(head) < 24 or head[4] & 0x18:  # noqa: PLR2004 (reserved)
         return
     single, dictionary, size = head[4] >> 5 & 1, head[4] & 3, head[4] >> 6
     at = 5 + (0 if single else 1) + (0, 1, 2, 4)[dictionary] + (single, 2, 4, 8)[size]
