@@ -3,7 +3,16 @@
 from functools import cache
 
 from motte.firmware import readers_der, readers_mqtt, readers_secrets, readers_text
-from motte.firmware.containers import archives, esp32, squashfs, streams, transport
+from motte.firmware.containers import (
+    archives,
+    esp32,
+    fat,
+    littlefs,
+    spiffs,
+    squashfs,
+    streams,
+    transport,
+)
 from motte.firmware.scan import Readers
 
 __all__ = ["readers"]
@@ -22,5 +31,8 @@ def readers() -> Readers:
         transport.READERS,
         esp32.READERS,
         squashfs.READERS,
+        littlefs.READERS,
+        fat.READERS,
     )
-    return Readers({mark: read for table in tables for mark, read in table.items()}, esp32.WHOLE)
+    by_mark = {mark: read for table in tables for mark, read in table.items()}
+    return Readers(by_mark, whole=(*esp32.WHOLE, *spiffs.WHOLE))
