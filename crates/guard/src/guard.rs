@@ -9,17 +9,18 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use motte_mqtt::ReasonCode;
-use motte_policy::{Identity, IdentityName, Rights, Snapshot};
+use motte_policy::{Decision, Identity, IdentityName, Rights, RuleReference, Snapshot};
 
 use crate::denials::Denials;
 use crate::network::AddressBlock;
 use crate::quota::{self, Quotas};
 use crate::rights::RightsCache;
+use crate::usage::Usage;
 use crate::{
-    Authenticated, CertificateFacts, ConnectRequest, Connected, Counters, Delivery, Denial, GuardSettings,
-    InstallError, Layer, Now, OverdueDenial, Permit, Principal, Provenance, PublishRequest, Published,
-    RetainRequest, Retained, SessionGranted, SessionRequest, Strike, Subject, SubscribeRequest, Subscribed,
-    WillGranted, WillRequest,
+    Act, Authenticated, CertificateFacts, ConnectRequest, Connected, Counters, Delivery, Denial, FirstUse,
+    GuardSettings, InstallError, Layer, Manner, Now, OverdueDenial, Permit, Principal, Provenance,
+    PublishRequest, Published, RetainRequest, Retained, SessionGranted, SessionRequest, Strike, Subject,
+    SubscribeRequest, Subscribed, WillGranted, WillRequest,
 };
 
 /// The layers that judge authenticated peers, and the state they need for it.
@@ -34,6 +35,7 @@ pub struct Guard {
     quotas: Quotas,
     identity_denials: Denials<IdentityName>,
     address_denials: Denials<AddressBlock>,
+    usage: Usage,
     counters: Counters,
 }
 
@@ -54,6 +56,7 @@ impl Guard {
             quotas: Quotas::new(),
             identity_denials: Denials::new(limit, window),
             address_denials: Denials::new(limit, window),
+            usage: Usage::new(),
             counters: Counters::default(),
         }
     }
@@ -99,6 +102,7 @@ impl Guard {
         if !grants_the_same {
             self.same_since = found;
             self.rights.clear();
+            self.usage.clear();
         }
         Ok(())
     }
@@ -212,6 +216,15 @@ impl Guard {
         _now: Now,
     ) -> Result<Permit<WillGranted>, Denial> {
         let verdict = self.judge_will(principal, rights, request);
+        if let Ok(permit) = &verdict {
+            let manner = Manner {
+                act: Act::Will,
+                qos: request.qos as u8,
+                retain: request.retain,
+            };
+            self.note(principal, permit.rule(), request.topic, manner);
+            self.note_response(principal, rights, request.response_topic);
+        }
         self.counters.count(|passed| &mut passed.will, verdict)
     }
 
@@ -254,6 +267,15 @@ impl Guard {
             .stand(principal, rights, now)
             .and_then(|()| self.take_publish(principal, rights, request, now))
             .and_then(|()| self.judge_publish(rights, request));
+        if let Ok(permit) = &verdict {
+            let manner = Manner {
+                act: Act::Publish,
+                qos: request.qos as u8,
+                retain: request.retain,
+            };
+            self.note(principal, permit.rule(), request.topic, manner);
+            self.note_response(principal, rights, request.response_topic);
+        }
         self.counters.count(|passed| &mut passed.publish, verdict)
     }
 
@@ -294,6 +316,7 @@ impl Guard {
         now: Now,
     ) -> Result<Permit<Subscribed>, Denial> {
         let verdict = self.judge_subscribe(principal, rights, request, now);
+        self.note_subscription(principal, &verdict, request);
         self.counters.count(|passed| &mut passed.subscribe, verdict)
     }
 
@@ -311,6 +334,7 @@ impl Guard {
         let verdict = self
             .judge_owner(principal, rights)
             .and_then(|()| self.judge_filter(rights, request));
+        self.note_subscription(principal, &verdict, request);
         self.counters.count(|passed| &mut passed.subscribe, verdict)
     }
 
@@ -402,6 +426,12 @@ impl Guard {
         self.take_denials(now, true)
     }
 
+    /// What grants of the policy were used for since this was last asked, each manner once; to be logged.
+    #[must_use]
+    pub fn first_uses(&mut self, now: Now) -> Vec<FirstUse> {
+        self.usage.take(now.monotonic)
+    }
+
     /// What was refused and what has passed.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
@@ -417,6 +447,36 @@ impl Guard {
         self.address_denials.prune(now.monotonic);
     }
 
+    fn note(&mut self, principal: &Principal, rule: Option<&RuleReference>, topic: &str, manner: Manner) {
+        if let Some(rule) = rule {
+            self.usage.note(&principal.identity, rule, topic, manner);
+        }
+    }
+
+    fn note_subscription(
+        &mut self,
+        principal: &Principal,
+        verdict: &Result<Permit<Subscribed>, Denial>,
+        request: SubscribeRequest<'_>,
+    ) {
+        if let Ok(permit) = verdict {
+            self.note(
+                principal,
+                permit.rule(),
+                request.filter,
+                subscribed(request.qos as u8),
+            );
+        }
+    }
+
+    /// The right to read is what lets a topic be named as the place for answers.
+    fn note_response(&mut self, principal: &Principal, rights: &Rights, topic: Option<&str>) {
+        let Some(topic) = topic else { return };
+        if let Decision::Allowed(grant) = rights.may_subscribe(topic) {
+            self.note(principal, Some(&grant.rule), topic, subscribed(0));
+        }
+    }
+
     fn take_denials(&mut self, now: Now, all: bool) -> Vec<OverdueDenial> {
         let now = now.monotonic;
         let mut denials =
@@ -427,5 +487,13 @@ impl Guard {
                 .take_overdue(|block| Subject::Address(*block), now, all),
         );
         denials
+    }
+}
+
+const fn subscribed(qos: u8) -> Manner {
+    Manner {
+        act: Act::Subscribe,
+        qos,
+        retain: false,
     }
 }

@@ -43,6 +43,7 @@ mod settings;
 mod testing;
 mod time;
 mod tls;
+mod usage;
 
 pub use action::{
     Authenticated, ConnectRequest, Connected, Delivery, GroupRequest, Provenance, PublishRequest, Published,
@@ -63,3 +64,4 @@ pub use rights::CACHED_RIGHTS;
 pub use settings::{GuardSettings, InstallError};
 pub use time::Now;
 pub use tls::{CertificateFacts, KeyKind, SERIAL_LENGTH};
+pub use usage::{Act, FirstUse, Manner, USE_PERIOD, USES};

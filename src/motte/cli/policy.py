@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from motte.cli import policy_import, policy_radius
+from motte.cli import policy_import, policy_radius, policy_suggest
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError, PolicyError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("radius")(policy_radius.radius)
 app.command("diff")(policy_radius.diff)
 app.command("import")(policy_import.import_rules)
+app.command("suggest")(policy_suggest.suggest)
 
 
 class _Action(StrEnum):

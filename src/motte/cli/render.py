@@ -128,6 +128,9 @@ def event_line(record: Mapping[str, Any]) -> Text:
     # A detail that names the topic need not be told it twice.
     if len(parts) > 1 and record.get("topic") and f'"{parts[0]}"' in parts[-1]:
         parts.pop(0)
+    manner = record.get("manner")
+    if isinstance(manner, Mapping):
+        parts.append(_manner(manner))
     if parts:
         line.append("  " + " · ".join(parts))
     count = record.get("count")
@@ -146,6 +149,11 @@ def _who(record: Mapping[str, Any]) -> str:
     if peer:
         text += f" from {printable(str(peer))}" if text else printable(str(peer))
     return text
+
+
+def _manner(manner: Mapping[str, Any]) -> str:
+    retained = ", retained" if manner.get("retain") else ""
+    return f"{printable(str(manner.get('act')))} QoS {printable(str(manner.get('qos')))}{retained}"
 
 
 def _layer(layer: object) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from motte.errors import StoreError
 from motte.files import check_private, file_errors
 
-__all__ = ["LAYERS", "Broken", "Verified", "tail", "verify"]
+__all__ = ["LAYERS", "Broken", "Verified", "records", "tail", "verify"]
 
 LAYERS: Final = {
     "network": 0,
@@ -104,6 +104,18 @@ def tail(path: Path, count: int) -> list[dict[str, Any]]:
             break
         records = _tail_of(file, count - len(records)) + records
     return records
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """All records of a log, oldest first, each with its ``seq``. `verify` says if they are true.
+
+    Damaged lines are left out, and so is what the data plane is writing at this moment.
+    """
+    for file in _files(path):
+        with file_errors("read", file), file.open("rb") as log:
+            while line := log.readline(MAXIMUM_LINE_BYTES + 1):
+                if line.endswith(b"\n"):
+                    yield from _records([line])
 
 
 def _tail_of(path: Path, count: int) -> list[dict[str, Any]]:

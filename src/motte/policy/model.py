@@ -176,6 +176,11 @@ class Role:
     relays: tuple[Relay, ...] = ()
 
     @property
+    def grants(self) -> tuple[Grant, ...]:
+        """Both lists of grants together."""
+        return (*self.publish, *self.subscribe)
+
+    @property
     def rules(self) -> tuple[Rule, ...]:
         """Grants and denials together."""
         return (*self.publish, *self.subscribe, *self.deny)

@@ -231,6 +231,14 @@ impl<S: Store> Broker<S> {
         let overdue = self.guard.overdue_denials(now);
         self.evidence
             .extend(overdue.into_iter().map(|denials| counted(&denials, now)));
+        self.record_uses(now);
+    }
+
+    /// What grants were used for, as far as that is new.
+    fn record_uses(&mut self, now: Now) {
+        let uses = self.guard.first_uses(now);
+        self.evidence
+            .extend(uses.iter().map(|first| Record::used(first, now)));
     }
 
     /// The same for all that is left, at the end of the process.
@@ -238,6 +246,7 @@ impl<S: Store> Broker<S> {
         let remaining = self.guard.remaining_denials(now);
         self.evidence
             .extend(remaining.into_iter().map(|denials| counted(&denials, now)));
+        self.record_uses(now);
     }
 }
 

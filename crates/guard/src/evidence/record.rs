@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Text;
-use crate::{Denial, Layer, Now};
+use crate::{Denial, FirstUse, Layer, Manner, Now};
 
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -31,6 +31,8 @@ pub enum Kind {
     SubscriptionPruned,
     /// A will was dropped, because its right was gone.
     WillDropped,
+    /// A grant was used in this manner, for the first time on this day.
+    Used,
     /// An address was banned for its failures.
     Banned,
     /// The log had an unfinished last line, which was cut off.
@@ -64,6 +66,9 @@ pub struct Record {
     /// The topic or filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<Text>,
+    /// How a grant was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manner: Option<Manner>,
     /// More about it, for people; may be empty.
     #[serde(skip_serializing_if = "Text::is_empty")]
     pub detail: Text,
@@ -84,6 +89,7 @@ impl Record {
             client_id: None,
             peer: None,
             topic: None,
+            manner: None,
             detail: Text::default(),
             count: 1,
         }
@@ -93,6 +99,16 @@ impl Record {
     #[must_use]
     pub fn refused(denial: &Denial, now: Now) -> Self {
         Self::new(Kind::Refused, now).denial(denial)
+    }
+
+    /// The record of the first use of a grant.
+    #[must_use]
+    pub fn used(first: &FirstUse, now: Now) -> Self {
+        let mut record = Self::new(Kind::Used, now).identity(&*first.identity.to_string());
+        record.rule = Some(Text::new(first.rule.as_str()));
+        record.topic = first.topic.as_deref().map(Text::new);
+        record.manner = Some(first.manner);
+        record
     }
 
     /// Adds layer, rule and detail of a denial.

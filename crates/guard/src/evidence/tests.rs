@@ -7,6 +7,7 @@ use super::{
     Broken, Chain, Hash, Kind, LINE_LENGTH, Record, TEXT_LENGTH, Text, Verified, Why, escape, verify,
 };
 use crate::testing::at;
+use crate::{Act, Manner};
 use crate::{Denial, Layer};
 
 fn records() -> Vec<Record> {
@@ -98,12 +99,17 @@ fn every_field_and_kind_has_its_stable_name() {
         client_id: Some("c".into()),
         peer: Some("p".into()),
         topic: Some("t".into()),
+        manner: Some(Manner {
+            act: Act::Many,
+            qos: 2,
+            retain: true,
+        }),
         detail: "d".into(),
         count: 2,
     };
     assert_eq!(
         full.canonical(),
-        r#"{"at_unix_ms":1,"kind":"refused","layer":"tls","rule":"r","identity":"i","client_id":"c","peer":"p","topic":"t","detail":"d","count":2}"#
+        r#"{"at_unix_ms":1,"kind":"refused","layer":"tls","rule":"r","identity":"i","client_id":"c","peer":"p","topic":"t","manner":{"act":"many","qos":2,"retain":true},"detail":"d","count":2}"#
     );
     for layer in Layer::ALL {
         assert_eq!(serde_json::to_value(layer).unwrap(), layer.name());
@@ -237,6 +243,11 @@ fn the_longest_record_fits_into_a_line() {
         client_id: Some(text.clone()),
         peer: Some(text.clone()),
         topic: Some(text.clone()),
+        manner: Some(Manner {
+            act: Act::Many,
+            qos: 2,
+            retain: true,
+        }),
         detail: text,
         count: u64::MAX,
     };

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from motte.policy.diagnostics import Location, Problems
-from motte.policy.lint.topics import grants_by_action, shown
+from motte.policy.lint.topics import shown
 from motte.policy.model import Kind, Match, Policy, Role
 from motte.text import printable
 
@@ -97,7 +97,7 @@ def _fits(match: Match, sort: _Sort) -> bool:
 
 
 def _unusable_grants(role: Role, holders: Counter[_Sort], problems: Problems) -> None:
-    for grant in (grant for _, grants in grants_by_action(role) for grant in grants):
+    for grant in role.grants:
         needed = {name for name in grant.topic.placeholders if name not in _KINDS}
         if any(needed <= sort.names for sort in holders):
             continue

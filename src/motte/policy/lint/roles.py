@@ -8,16 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from motte import _core
 from motte.policy.diagnostics import Location, Problems
-from motte.policy.lint.topics import LINT_PAIRS, contains, grants_by_action, shown, widest
+from motte.policy.lint.topics import LINT_PAIRS, at_least, contains, grants_by_action, shown, widest
 from motte.policy.model import (
     Action,
     Denial,
     Kind,
     Pattern,
     Policy,
-    PublishGrant,
     Role,
-    SubscribeGrant,
 )
 
 __all__ = ["advise"]
@@ -122,7 +120,7 @@ def _covered_grants(role: Role, problems: Problems) -> None:
     for _, grants in grants_by_action(role):
         for grant in grants:
             for other in grants:
-                if other is grant or not _at_least(other, grant):
+                if other is grant or not at_least(other, grant):
                     continue
                 if contains(other.topic, grant.topic):
                     problems.warning(
@@ -184,12 +182,3 @@ def _report_idle(denials: Iterable[Denial], granted: set[str], problems: Problem
                 f"no role grants anything that `{shown(denial.topic)}` denies",
                 "check its spelling, or remove it: what is not granted is refused anyway",
             )  # fmt: skip
-
-
-def _at_least(one: PublishGrant | SubscribeGrant, other: PublishGrant | SubscribeGrant) -> bool:
-    """Whether ``one`` allows every manner of use that ``other`` allows."""
-    if one.qos < other.qos:
-        return False
-    if isinstance(one, PublishGrant) and isinstance(other, PublishGrant):
-        return one.retain >= other.retain and one.will >= other.will
-    return True

@@ -6,7 +6,7 @@ from motte import _core
 from motte.policy.model import Action, LevelKind, Pattern, PublishGrant, Role, SubscribeGrant
 from motte.text import printable
 
-__all__ = ["LINT_PAIRS", "contains", "grants_by_action", "shown", "widest"]
+__all__ = ["LINT_PAIRS", "at_least", "contains", "grants_by_action", "shown", "widest"]
 
 LINT_PAIRS: Final = 100_000
 """Pairs of rules compared at most for one kind of warning: about half a second. A policy with more
@@ -18,6 +18,15 @@ def grants_by_action(
 ) -> tuple[tuple[Action, tuple[PublishGrant | SubscribeGrant, ...]], ...]:
     """Both lists of grants, each with what it allows."""
     return ((Action.PUBLISH, role.publish), (Action.SUBSCRIBE, role.subscribe))
+
+
+def at_least(one: PublishGrant | SubscribeGrant, other: PublishGrant | SubscribeGrant) -> bool:
+    """Whether ``one`` allows every manner of use that ``other`` allows."""
+    if one.qos < other.qos:
+        return False
+    if isinstance(one, PublishGrant) and isinstance(other, PublishGrant):
+        return one.retain >= other.retain and one.will >= other.will
+    return True
 
 
 def contains(wide: Pattern, narrow: Pattern) -> bool:

@@ -1,0 +1,1 @@
+"""The proposed policy."""
