@@ -26,6 +26,7 @@ ABOUT_NO_DEPLOYMENT = (
     ["policy", "import"],
     ["demo"],
     ["bench"],
+    ["audit"],
 )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from motte import __version__
-from motte.cli import bench, demo, device, firmware, log, policy, pub, status, sub, top, up
+from motte.cli import audit, bench, demo, device, firmware, log, policy, pub, status, sub, top, up
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError
 from motte.text import printable
@@ -36,6 +36,7 @@ app.command("pub")(pub.pub)
 app.command("sub")(sub.sub)
 app.add_typer(log.app, name="log")
 app.add_typer(firmware.app, name="firmware")
+app.command("audit")(audit.audit)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 
