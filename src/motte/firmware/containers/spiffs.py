@@ -18,6 +18,7 @@ PAGE: Final = 256
 BLOCK: Final = 4096
 MAXIMUM_BLOCKS: Final = 4096
 """Blocks of a file system: 16 MiB, the whole flash of most chips."""
+SMALLEST: Final = 3
 MAGIC: Final = 0x20140529
 MAGIC_AT: Final = PAGE - 4
 HEAD: Final = 5
@@ -45,9 +46,17 @@ def _spiffs(look: Look) -> None:
         if offset < until:
             continue
         left = _blocks_left(look.part, offset)
-        if 2 <= left <= MAXIMUM_BLOCKS and _blocks_left(look.part, offset + BLOCK) == left - 1:  # noqa: PLR2004
+        if SMALLEST <= left <= MAXIMUM_BLOCKS and _counts_down(look.part, offset, left):
             until = offset + left * BLOCK
             _volume(look, offset, left)
+
+
+def _counts_down(part: Part, offset: int, left: int) -> bool:
+    """Whether each block that is there has its number: two that do are met by chance."""
+    here = min(left, (part.size - offset) // BLOCK)
+    return here >= SMALLEST and all(
+        _blocks_left(part, offset + number * BLOCK) == left - number for number in range(1, here)
+    )
 
 
 def _blocks_left(part: Part, offset: int) -> int:
