@@ -208,6 +208,47 @@ HIVEMQ = """\
 """
 
 
+HIVEMQ_REALM = """\
+<?xml version="1.0"?>
+<ese-file-realm>
+  <mqtt>
+    <users>
+      <user>
+        <name>press</name>
+        <password>x</password>
+        <permissions>
+          <permission>
+            <topic>#</topic><qos>ALL</qos><activity>ALL</activity><retain>ALL</retain>
+          </permission>
+        </permissions>
+      </user>
+      <user>
+        <name>reader</name>
+        <roles><role>readers</role></roles>
+      </user>
+      <user><name>idle</name></user>
+    </users>
+    <roles>
+      <role>
+        <id>readers</id>
+        <permissions>
+          <permission><topic>press/#</topic><activity>SUBSCRIBE</activity></permission>
+        </permissions>
+      </role>
+    </roles>
+  </mqtt>
+  <control-center>
+    <users>
+      <user>
+        <name>boss</name>
+        <permissions><permission>HIVEMQ_SUPER_ADMIN</permission></permissions>
+      </user>
+    </users>
+  </control-center>
+</ese-file-realm>
+"""
+
+
 class TestHivemq:
     def test_permissions_of_roles(self) -> None:
         translation = hivemq.translate(HIVEMQ, "credentials.xml")
@@ -225,6 +266,15 @@ class TestHivemq:
         translation = hivemq.translate(claimed, "credentials.xml")
         assert (12, "wider") in severities(translation)
         assert allows(translation, "alice", "read", "data/bob/x")
+
+    def test_the_file_realm_of_the_enterprise_extension(self) -> None:
+        translation = hivemq.translate(HIVEMQ_REALM, "ese-file-realm.xml")
+        assert [role.name for role in translation.policy.roles] == ["press", "reader", "idle"]
+        assert allows(translation, "press", "publish", "press/7/state", retain=True)
+        assert allows(translation, "reader", "read", "press/7/state")
+        assert not allows(translation, "reader", "publish", "press/7/state")
+        # What is not understood is not taken for a user without rights in silence.
+        assert severities(translation) == [(18, "note")]
 
     @pytest.mark.parametrize(
         "text",

@@ -61,12 +61,14 @@ def translate(text: str, file: str) -> Translation:
             "give credentials.xml of the File RBAC extension, or ese-file-realm.xml",
         )
     remarks = Remarks()
+    # The file realm has sections for people as well, whose permissions are not about topics.
+    part = next((child for child in root.children if child.name == "mqtt"), root)
     roles = {
         role.value("id", "name"): role
-        for role in root.all("role", "mqtt-role")
+        for role in part.all("role", "mqtt-role")
         if list(role.all("permission", "mqtt-permission"))
     }
-    users = [_user(user, roles, remarks) for user in root.all("user", "mqtt-user")]
+    users = [_user(user, roles, remarks) for user in part.all("user", "mqtt-user")]
     return Translation(
         "hivemq", ForeignPolicy(file, tuple(users)), tuple(remarks.found), remarks.hidden
     )
@@ -83,17 +85,27 @@ def _user(user: _Element, roles: dict[str, _Element], remarks: Remarks) -> Forei
         )
     publish: list[ForeignGrant] = []
     subscribe: list[ForeignGrant] = []
-    for reference in user.all("id", "mqtt-role-name", "role-name"):
-        role = roles.get(reference.text.strip())
+    own = [part for part in user.children if part.name in {"permissions", "mqtt-permissions"}]
+    for permission in (each for part in own for each in part.all("permission", "mqtt-permission")):
+        _permission(permission, publish, subscribe, remarks)
+    for reference in user.all("id", "role", "mqtt-role-name", "role-name"):
+        called = reference.text.strip() or reference.value("id", "name")
+        role = roles.get(called)
         if role is None:
             remarks.left_out(
                 reference.line,
-                f"there is no role {shown(reference.text.strip())}",
+                f"there is no role {shown(called)}",
                 "correct the name; the user has no rights by it",
             )
             continue
         for permission in role.all("permission", "mqtt-permission"):
             _permission(permission, publish, subscribe, remarks)
+    if not publish and not subscribe:
+        remarks.note(
+            user.line,
+            f"no permission was found for the user {shown(name)}",
+            "nothing is concluded about it but that it may do nothing; check the file",
+        )
     return ForeignRole(identity, user.line, tuple(publish), tuple(subscribe), id=identity)
 
 

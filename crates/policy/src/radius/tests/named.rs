@@ -169,6 +169,32 @@ fn dollar_topics_are_not_for_wildcards() {
 }
 
 #[test]
+fn wildcards_switched_off_make_the_radius_no_smaller() {
+    // Who may not subscribe with `+` subscribes to each topic by its name.
+    for wildcards in [false, true] {
+        let mut reader = role("r", &service("r"), &[], &["t/+/#"], &[]);
+        reader["role"]["wildcards"] = json!(wildcards);
+        let radius = analysed(&[reader, role("d", &devices("a"), &["t/{device}/x"], &[], &[])]);
+        assert_eq!(scope(&radius, Question::Observe, 0, 1), Scope::Everyone);
+        let finding = radius.findings(Question::Observe, 0, 1).remove(0);
+        let witness = radius.witness(Question::Observe, &finding).unwrap();
+        let topic = &witness.hops[0].example.topic;
+        assert!(!topic.contains(['+', '#']), "{topic}");
+    }
+}
+
+#[test]
+fn services_are_told_from_devices_of_the_same_id() {
+    let radius = analysed(&[
+        role("s", &service("x"), &["t/{service}"], &[], &[]),
+        role("d", &device("x"), &[], &["t/{device}"], &[]),
+        role("e", &device("y"), &[], &["t/{device}"], &[]),
+    ]);
+    assert_ne!(scope(&radius, Question::Influence, 0, 1), Scope::Isolated);
+    assert_eq!(scope(&radius, Question::Influence, 0, 2), Scope::Isolated);
+}
+
+#[test]
 fn empty_levels_and_the_parent_of_a_tail() {
     for (read, written, expected) in [
         ("a/#", "a", Scope::Everyone),
