@@ -7,7 +7,7 @@ from rich.text import Text
 from motte.cli.render import say, table
 from motte.policy.radius.analysis import PRIMARY, Finding, Numbers, Question, Scope
 from motte.policy.radius.compare import Difference
-from motte.policy.radius.summary import Leak, Summary
+from motte.policy.radius.summary import Leak, Summary, consumption
 from motte.text import printable
 
 __all__ = ["show_difference", "show_numbers", "show_summary"]
@@ -56,6 +56,7 @@ def show_summary(summary: Summary) -> None:
         say(line)
     say()
     _show_roles(summary)
+    _show_consumption(summary)
     if summary.leaks:
         say()
         for leak in summary.leaks[:SHOWN_LEAKS]:
@@ -85,6 +86,20 @@ def _show_roles(summary: Summary) -> None:
     if len(roles) > SHOWN_ROLES:
         say(f"… and {len(roles) - SHOWN_ROLES} more roles", style="dim")
     say("(towards devices; a service that reads devices does its work)", style="dim")
+
+
+def _show_consumption(summary: Summary) -> None:
+    """What one identity can take from the others without breaking a rule."""
+    rows = consumption(summary)
+    if not rows:
+        return
+    say()
+    table(
+        ("one of it may use", "messages", "payload", "retained", "waiting", "connections"),
+        [tuple(map(printable, row)) for row in rows[:SHOWN_ROLES]],
+    )
+    if len(rows) > SHOWN_ROLES:
+        say(f"… and {len(rows) - SHOWN_ROLES} more roles", style="dim")
 
 
 def _cell(scope: Scope) -> Text:

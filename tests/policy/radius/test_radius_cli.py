@@ -64,6 +64,19 @@ class TestRadius:
             '    home.toml:13 role.hub subscribe "home/+/+/telemetry"\n'
         ) in out
 
+    def test_what_one_of_each_role_may_use(self, motte: Callable[..., Ran], home: Path) -> None:
+        limits = 'limits = { messages = "7/s", connections = 3 }\n[role.hub]'
+        home.write_text(home.read_text().replace("[role.hub]", limits))
+        lines = [line.split() for line in motte("radius", str(home)).out.splitlines()]
+        begin = next(place for place, line in enumerate(lines) if line[:3] == ["one", "of", "it"])
+        assert lines[begin][5:] == ["messages", "payload", "retained", "waiting", "connections"]
+        rows = {line[0]: line[1:] for line in lines[begin + 1 : begin + 4]}
+        assert rows["siren"] == ["7/s", "64KiB/s", "64KiB", "1MiB", "3"]
+        assert rows["thermostat"][0] == "10/s"
+        # Several roles may limit one identity.
+        one = motte("radius", str(home), "--as", "t1", "-a", "group=thermostat", "-a", "site=n")
+        assert "may use" not in one.out
+
     def test_of_one_identity(self, motte: Callable[..., Ran], home: Path) -> None:
         ran = motte("radius", str(home), "--as", "t1", "-a", "group=thermostat", "-a", "site=n")
         assert ran.out.startswith("home.toml: if t1 is stolen, its holder can …\n")

@@ -14,7 +14,7 @@ from typing import Final
 from motte import __version__
 from motte.policy.radius.analysis import PRIMARY, Numbers, Question, Scope
 from motte.policy.radius.picture import picture_svg
-from motte.policy.radius.summary import Leak, Summary
+from motte.policy.radius.summary import Leak, Summary, consumption
 
 __all__ = ["report_html"]
 
@@ -65,6 +65,7 @@ def report_html(summary: Summary, numbers: Numbers | None) -> str:
         picture_svg(summary),
         *_leaks(summary),
         *_roles(summary),
+        *_consumption(summary),
         *(_fleet(numbers) if numbers is not None and numbers.identities else ()),
         f'<p class="soft">Made by motte {escape(__version__)}. {PROOF}</p>',
         "</body></html>",
@@ -134,6 +135,20 @@ def _roles(summary: Summary) -> Iterator[str]:
     yield "</tbody></table>"
     if len(summary.roles) > SHOWN_ROLES:
         yield f'<p class="soft">… and {len(summary.roles) - SHOWN_ROLES} more</p>'
+
+
+def _consumption(summary: Summary) -> Iterator[str]:
+    rows = consumption(summary)
+    if not rows:
+        return
+    yield "<h2>What one identity may use</h2><table><thead><tr><th>role</th><th>messages</th>"
+    yield "<th>payload</th><th>retained</th><th>waiting</th><th>connections</th>"
+    yield "</tr></thead><tbody>"
+    for row in rows[:SHOWN_ROLES]:
+        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    yield "</tbody></table>"
+    if len(rows) > SHOWN_ROLES:
+        yield f'<p class="soft">… and {len(rows) - SHOWN_ROLES} more</p>'
 
 
 def _fleet(numbers: Numbers) -> Iterator[str]:

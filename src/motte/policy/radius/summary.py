@@ -8,16 +8,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from motte.policy.limits import complete
+from motte.policy.limits import LIMITS, complete
 from motte.policy.model import Kind, Policy
 from motte.policy.radius.analysis import Analysis, Finding, Numbers, Question, RoleName, Scope
 from motte.policy.radius.document import ForeignPolicy
 
-__all__ = ["MAXIMUM_LEAKS", "Leak", "RoleRadius", "Summary", "summarise", "summary_json"]
+__all__ = [
+    "CONSUMED",
+    "MAXIMUM_LEAKS",
+    "Leak",
+    "RoleRadius",
+    "Summary",
+    "consumption",
+    "summarise",
+    "summary_json",
+]
 
 MAXIMUM_LEAKS: Final = 1000
 """Leaks told one by one at most, the widest first: more than anybody reads, and a policy in which
 everybody reaches everybody has millions. All are counted."""
+
+CONSUMED: Final = ("messages", "bytes", "retained_bytes", "queue_bytes", "connections")
+"""Of the limits of a role those that cost the others something, by their key in the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,22 @@ def _exhaust(policy: Policy | ForeignPolicy) -> dict[str, dict[str, int]]:
     if isinstance(policy, ForeignPolicy):
         return {}
     return {role.name: complete(role.match.kind, role.limits) for role in policy.roles}
+
+
+def consumption(summary: Summary) -> list[tuple[str, ...]]:
+    """For each role that is shown, its name and what one of its identities may use: `CONSUMED`.
+
+    Nothing for one identity, of which several roles may limit each other.
+    """
+    if any(role.role.name not in summary.exhaust for role in summary.subjects):
+        return []
+    limits = [LIMITS[key] for key in CONSUMED]
+    names = dict.fromkeys(role.role.name for role in (*summary.subjects, *summary.roles))
+    return [
+        (name, *(limit.shown(summary.exhaust[name][limit.field]) for limit in limits))
+        for name in names
+        if name in summary.exhaust
+    ]
 
 
 def summary_json(summary: Summary, numbers: Numbers | None) -> dict[str, Any]:
