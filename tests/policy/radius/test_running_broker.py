@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from motte.policy.compiler import compile_policy
-from motte.policy.language import parse
+from motte.policy.language import load, parse
 from motte.policy.model import Exceptions, Policy
 from motte.policy.radius.analysis import Analysis, Question, analyse
 from tests.policy.policies import policies
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 POLICIES = int(os.environ.get("MOTTE_RADIUS_POLICIES", "24")) // 3
 """Random policies to try; `make oracle` tries more."""
+GALLERY = Path(__file__).parents[3] / "examples" / "policies"
 PLAYED = (
     Question.OBSERVE,
     Question.INFLUENCE,
@@ -147,3 +150,19 @@ def test_every_witness_can_be_played(stage: Stage, text: str) -> None:
                 event(f"played: {question.value}")
                 with stage:
                     assert play(stage, question, finding), (question, finding)
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_witness_of_the_gallery_can_be_played(stage: Stage, path: Path) -> None:
+    read = load(path)
+    analysis = analyse(read.policy)
+    compiled = compile_policy(read, fleet=FLEET, generation=1, exceptions=Exceptions())
+    stage.set(compiled.snapshot_json)
+    places = range(len(read.policy.roles))
+    for question, one, two in itertools.product(Question, places, places):
+        for finding in analysis.findings(question, one, two):
+            # What goes through services is one influence after the other.
+            step = Question.INFLUENCE if question is Question.REACH else question
+            for hop in finding.hops:
+                with stage:
+                    assert play(stage, step, replace(finding, hops=(hop,))), (question, hop)
