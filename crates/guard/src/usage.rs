@@ -23,6 +23,10 @@ pub const USES: usize = 64;
 /// what is in use.
 pub const USE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Places for marks of what was noted lately; a power of two. Enough for the grants and topics that are
+/// busy at one time, and 32 KiB.
+const RECENT: usize = 4096;
+
 /// What was done by a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,6 +73,8 @@ pub(crate) struct Usage {
     news: Vec<FirstUse>,
     began: Option<Duration>,
     hasher: RandomState,
+    /// Marks of uses that need not be looked at again: most messages are like one before.
+    recent: Box<[u64]>,
 }
 
 #[derive(Debug)]
@@ -84,12 +90,26 @@ impl Usage {
             news: Vec::new(),
             began: None,
             hasher: RandomState::new(),
+            recent: vec![0; RECENT].into_boxed_slice(),
         }
     }
 
-    /// A permitted act. The cost where it is not the first of its kind: two look-ups, and for grants with
-    /// wildcards a walk over the topic.
+    /// A permitted act. Where it is like one of a moment ago, it costs a comparison, and for grants with
+    /// wildcards a hash of the topic.
     pub(crate) fn note(&mut self, identity: &Identity, rule: &RuleReference, topic: &str, manner: Manner) {
+        // What a grant without wildcards was used for stands in it. A filter may be that of a group.
+        let has_topic = manner.act == Act::Subscribe || rule.has_wildcard();
+        let mark = self.mark(identity, rule, has_topic.then_some(topic), manner);
+        // The remainder is an index of the slice.
+        let place = usize::try_from(mark)
+            .unwrap_or(0)
+            .checked_rem(RECENT)
+            .unwrap_or(0);
+        match self.recent.get_mut(place) {
+            Some(recent) if *recent == mark => return,
+            Some(recent) => *recent = mark,
+            None => {}
+        }
         let entry = self.grants.entry(rule.address()).or_insert_with(|| GrantUse {
             rule: rule.clone(),
             seen: HashSet::new(),
@@ -97,8 +117,6 @@ impl Usage {
         if entry.seen.len() > USES {
             return;
         }
-        // What a grant without wildcards was used for stands in it. A filter may be that of a group.
-        let has_topic = manner.act == Act::Subscribe || rule.has_wildcard();
         let shape = if has_topic {
             hash_of(&self.hasher, identity, topic)
         } else {
@@ -124,6 +142,21 @@ impl Usage {
         });
     }
 
+    /// Tells uses apart, but for identities that use one grant without wildcards in one manner. Never 0,
+    /// which is no use.
+    fn mark(&self, identity: &Identity, rule: &RuleReference, topic: Option<&str>, manner: Manner) -> u64 {
+        let ways = u64::from(manner.qos) << 3 | u64::from(manner.retain) << 2 | manner.act as u64;
+        let address = rule.address() as u64;
+        let mark = match topic {
+            // Addresses are multiples of eight: the manner changes the place as well.
+            None => (address >> 3).rotate_left(5) ^ ways,
+            Some(topic) => self
+                .hasher
+                .hash_one((address, ways, identity.kind, identity.id.as_str(), topic)),
+        };
+        mark.max(1)
+    }
+
     /// What was used for the first time since this was last asked.
     pub(crate) fn take(&mut self, now: Duration) -> Vec<FirstUse> {
         if now.saturating_sub(*self.began.get_or_insert(now)) >= USE_PERIOD {
@@ -136,6 +169,7 @@ impl Usage {
     /// Another policy is in force: its lines are others.
     pub(crate) fn clear(&mut self) {
         self.grants.clear();
+        self.recent.fill(0);
     }
 }
 

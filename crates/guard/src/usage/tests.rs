@@ -186,3 +186,33 @@ fn all_is_told_again_on_the_next_day_and_under_another_policy() {
     ));
     assert_eq!(told(&mut guard, 3 + USE_PERIOD.as_secs()), expected);
 }
+
+#[test]
+fn uses_that_are_alike_do_not_hide_others() {
+    let mut guard = Policy::new(7).guard();
+    for retain in [false, true, false] {
+        for qos in [QoS::AtMostOnce, QoS::ExactlyOnce] {
+            let id = format!("d{}{retain}", qos as u8);
+            assert!(publish(
+                &mut guard,
+                &id,
+                &format!("toasters/{id}/state"),
+                qos,
+                retain
+            ));
+        }
+    }
+    let manners: Vec<String> = told(&mut guard, 1)
+        .iter()
+        .map(|line| line.split(" - ").next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        manners,
+        [
+            "Publish 0 false",
+            "Publish 2 false",
+            "Publish 0 true",
+            "Publish 2 true"
+        ]
+    );
+}
