@@ -2,6 +2,7 @@
 //!
 //! Everything here that has an effect on somebody else takes a [`Permit`], which only the guard makes.
 
+mod restore;
 pub(crate) mod shared;
 
 use std::collections::{BTreeSet, HashMap};
@@ -130,15 +131,11 @@ impl<S: Store> Engine<S> {
             state.principal = Arc::clone(principal);
             state.rights = rights;
             state.connection = Some(connection);
-            state.expiry = expiry;
             state.ends_at = None;
             state.outbound.disconnect();
             state.outbound.resume();
         }
-        self.store.record(&Change::SessionKept {
-            session: &name,
-            expiry,
-        });
+        self.set_expiry(session, expiry);
         Opened {
             session,
             present: kept.is_some(),
@@ -184,16 +181,91 @@ impl<S: Store> Engine<S> {
             }
         }
         self.free.push(id);
-        self.hand_over_of_ended(id, &mut session.outbound, &session.name);
-        self.store.record(&Change::SessionEnded {
-            session: &session.name,
-        });
+        self.hand_over_of_ended(id, &mut session);
+        if session.will.is_some() {
+            self.store.record(&Change::WillDropped {
+                session: &session.name,
+            });
+        }
+        if session.is_durable {
+            self.store.record(&Change::SessionEnded {
+                session: &session.name,
+            });
+        }
+    }
+
+    /// Seconds that the session outlives the connection that has it now.
+    pub(crate) fn set_expiry(&mut self, id: SessionId, expiry: u32) {
+        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        session.expiry = expiry;
+        let name = &session.name;
+        if expiry > 0 {
+            session.is_durable = true;
+            self.store.record(&Change::SessionKept {
+                session: name,
+                principal: &session.principal,
+                expiry,
+            });
+        } else if session.is_durable {
+            // From here a crash ends it, as the end of its connection would.
+            session.is_durable = false;
+            self.store.record(&Change::SessionEnded { session: name });
+        }
+    }
+
+    /// The connection is gone; the session ends at this moment if nobody takes it again.
+    pub(crate) fn leave_session(&mut self, id: SessionId, ends_at: Option<Duration>) {
+        if let Some(session) = self.session_mut(id) {
+            session.ends_at = ends_at;
+        }
+        self.record_for(id, |session| Change::SessionLeft { session, ends_at });
+    }
+
+    /// Tells the store of a change in a session that it knows.
+    fn record_for<'a>(&'a mut self, id: SessionId, change: impl FnOnce(&'a SessionName) -> Change<'a>) {
+        let session = self.sessions.get(id.0 as usize).and_then(Option::as_ref);
+        if let Some(session) = session.filter(|session| session.is_durable) {
+            self.store.record(&change(&session.name));
+        }
     }
 
     /// Keeps a permitted will until the connection ends.
     pub(crate) fn keep_will(&mut self, _permit: Permit<WillGranted>, id: SessionId, will: Will) {
         if let Some(session) = self.session_mut(id) {
             session.will = Some(will);
+        }
+        self.record_will(id);
+    }
+
+    /// The connection is gone; the will is due at this moment.
+    pub(crate) fn delay_will(&mut self, id: SessionId, due: Duration) {
+        if let Some(will) = self.session_mut(id).and_then(|session| session.will.as_mut()) {
+            will.due = Some(due);
+        }
+        self.record_will(id);
+    }
+
+    /// Takes the will out, to be published or dropped.
+    pub(crate) fn take_will(&mut self, id: SessionId) -> Option<Will> {
+        let session = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut)?;
+        let will = session.will.take()?;
+        self.store.record(&Change::WillDropped {
+            session: &session.name,
+        });
+        Some(will)
+    }
+
+    fn record_will(&mut self, id: SessionId) {
+        let session = self.sessions.get(id.0 as usize).and_then(Option::as_ref);
+        if let Some((session, will)) = session.and_then(|session| Some((session, session.will.as_ref()?))) {
+            self.store.record(&Change::WillKept {
+                session: &session.name,
+                sender: &will.sender,
+                content: &will.content,
+                due: will.due,
+            });
         }
     }
 
@@ -212,11 +284,11 @@ impl<S: Store> Engine<S> {
             return false;
         };
         let is_new = session.subscriptions.insert(filter.clone(), options).is_none();
-        let name = session.name.clone();
         self.subscriptions.insert(&filter, options.subscriber(id));
-        self.store.record(&Change::Subscribed {
-            session: &name,
+        self.record_for(id, |session| Change::Subscribed {
+            session,
             filter: &filter,
+            options: &options,
         });
         is_new
     }
@@ -250,12 +322,8 @@ impl<S: Store> Engine<S> {
         if session.subscriptions.remove(filter).is_none() {
             return false;
         }
-        let name = session.name.clone();
         self.subscriptions.remove(filter, id);
-        self.store.record(&Change::Unsubscribed {
-            session: &name,
-            filter,
-        });
+        self.record_for(id, |session| Change::Unsubscribed { session, filter });
         if shared_filter(filter).is_some() {
             self.hand_over_of_left(id, filter);
         }
@@ -284,12 +352,10 @@ impl<S: Store> Engine<S> {
                 .outbound
                 .push_replay(message, qos, options.identifier, bytes)
             {
-                Some(sequence) if qos > QoS::AtMostOnce => {
+                Some(waiting) if qos > QoS::AtMostOnce && session.is_durable => {
                     self.store.record(&Change::Queued {
                         session: &session.name,
-                        sequence,
-                        message,
-                        shared: None,
+                        waiting,
                     });
                 }
                 Some(_) => {}
@@ -339,11 +405,11 @@ impl<S: Store> Engine<S> {
         let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
             return;
         };
-        if let Some(message) = &message {
+        if session.is_durable {
             self.store.record(&Change::Held {
                 session: &session.name,
-                packet_id: packet_id.get(),
-                message,
+                packet_id,
+                message: message.as_ref(),
             });
         }
         session.held.insert(packet_id, message);
@@ -353,21 +419,30 @@ impl<S: Store> Engine<S> {
     pub(crate) fn release(&mut self, id: SessionId, packet_id: PacketId) -> Option<Option<Arc<Message>>> {
         let session = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut)?;
         let held = session.held.remove(&packet_id)?;
-        self.store.record(&Change::Released {
-            session: &session.name,
-            packet_id: packet_id.get(),
-        });
+        self.record_for(id, |session| Change::Released { session, packet_id });
         Some(held)
     }
 
     /// An outbound message of a session is done.
     pub(crate) fn settle(&mut self, id: SessionId, sequence: u64) {
-        let Some(session) = self.sessions.get_mut(id.0 as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        self.store.record(&Change::Settled {
-            session: &session.name,
+        self.record_for(id, |session| Change::Settled { session, sequence });
+    }
+
+    /// An outbound message got a packet identifier.
+    pub(crate) fn sent(&mut self, id: SessionId, sequence: u64, packet_id: PacketId) {
+        self.record_for(id, |session| Change::Sent {
+            session,
             sequence,
+            packet_id,
+        });
+    }
+
+    /// The first PUBREC for an outbound message came.
+    pub(crate) fn received(&mut self, id: SessionId, sequence: u64, packet_id: PacketId) {
+        self.record_for(id, |session| Change::Received {
+            session,
+            sequence,
+            packet_id,
         });
     }
 
@@ -435,13 +510,11 @@ impl<S: Store> Engine<S> {
             shared: None,
         };
         match session.outbound.push(message, copy, limits) {
-            Some(sequence) => {
-                if qos > QoS::AtMostOnce {
+            Some(waiting) => {
+                if qos > QoS::AtMostOnce && session.is_durable {
                     self.store.record(&Change::Queued {
                         session: &session.name,
-                        sequence,
-                        message,
-                        shared: None,
+                        waiting,
                     });
                 }
                 self.with_work.extend(session.connection);
@@ -470,10 +543,12 @@ impl<S: Store> Engine<S> {
         for session in self.sessions.iter_mut().flatten() {
             for sequence in session.outbound.remove_expired(now) {
                 count += 1;
-                self.store.record(&Change::Settled {
-                    session: &session.name,
-                    sequence,
-                });
+                if session.is_durable {
+                    self.store.record(&Change::Settled {
+                        session: &session.name,
+                        sequence,
+                    });
+                }
             }
         }
         count

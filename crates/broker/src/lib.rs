@@ -8,7 +8,8 @@
 //! - `connection` is the state of one network connection: what may come next, keep alive, aliases.
 //! - `engine` owns what outlives a connection: sessions, subscriptions, retained messages, wills. It
 //!   takes nothing but permits of the guard.
-//! - [`Store`] is told about every change that has to survive a crash, and says how far it got.
+//! - [`Store`] is told about every change that has to survive a crash, and says how far it got;
+//!   [`Broker::restore`] begins with what it kept.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -32,8 +33,9 @@ mod settings;
 mod store;
 mod topics;
 
-pub use broker::{Broker, Figures, InstallReport, Status, Transmit};
+pub use broker::{Broker, Figures, InstallReport, RestoreError, RestoreReport, Status, Transmit};
 pub use message::Message;
 pub use names::{ConnectionId, SessionId, SessionName};
+pub use session::{SubscriptionOptions, Waiting};
 pub use settings::BrokerSettings;
-pub use store::{Change, MemoryStore, Position, Store};
+pub use store::{Change, DurableSession, DurableState, DurableWill, MemoryStore, Position, Progress, Store};

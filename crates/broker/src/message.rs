@@ -17,7 +17,7 @@ use motte_mqtt::{PublishProperties, QoS};
 const COPY_PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// A published message. Immutable and shared between all who receive it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Message {
     /// The resolved topic name.
     pub topic: ByteString,

@@ -4,27 +4,64 @@
 //! pace. An acknowledgement that promises durability waits in its connection until the store has
 //! reached the position after the change (law 7): see [`Store::durable`].
 
+mod state;
+
 use std::sync::Arc;
+use std::time::Duration;
+
+use motte_guard::Principal;
+use motte_mqtt::{LastWill, PacketId};
+
+pub use state::{DurableSession, DurableState, DurableWill, Progress};
 
 use crate::message::Message;
 use crate::names::SessionName;
+use crate::session::{SubscriptionOptions, Waiting};
 
 /// A place in the store's sequence of changes; later changes have higher positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
-/// One change of durable state.
+/// One change of durable state. What it means is in [`DurableState::apply`].
+///
+/// Sessions that end with their connection are not told of, nor is what happens in them; their wills are.
+/// Moments are on the monotonic clock of this process.
 #[derive(Clone, Debug)]
 pub enum Change<'a> {
-    /// A session began, or its expiry (seconds) changed.
+    /// A client has taken a session that outlives its connection, a new one or one that was there.
     SessionKept {
         /// Which session.
         session: &'a SessionName,
+        /// The identity as its certificate proved it.
+        principal: &'a Arc<Principal>,
         /// Seconds that it outlives its connection.
         expiry: u32,
     },
-    /// A session ended with everything in it.
+    /// The connection of a session is gone.
+    SessionLeft {
+        /// Which session.
+        session: &'a SessionName,
+        /// When it ends if nobody takes it again; `None` for never.
+        ends_at: Option<Duration>,
+    },
+    /// A session ended with everything in it but the will.
     SessionEnded {
+        /// Which session.
+        session: &'a SessionName,
+    },
+    /// A will waits for the end of its connection or, once that is there, for its moment.
+    WillKept {
+        /// Which session.
+        session: &'a SessionName,
+        /// Whose it is.
+        sender: &'a Arc<Principal>,
+        /// The message and its delay.
+        content: &'a LastWill,
+        /// When it is due; `None` while its connection lives.
+        due: Option<Duration>,
+    },
+    /// A will was published or dropped.
+    WillDropped {
         /// Which session.
         session: &'a SessionName,
     },
@@ -32,8 +69,10 @@ pub enum Change<'a> {
     Subscribed {
         /// Which session.
         session: &'a SessionName,
-        /// The topic filter.
+        /// The whole topic filter, `$share/<group>/<filter>` for a shared subscription.
         filter: &'a str,
+        /// As asked for and as granted.
+        options: &'a SubscriptionOptions,
     },
     /// A subscription ended.
     Unsubscribed {
@@ -46,12 +85,8 @@ pub enum Change<'a> {
     Queued {
         /// Which session.
         session: &'a SessionName,
-        /// Its place in the order of the session's messages.
-        sequence: u64,
-        /// The message.
-        message: &'a Arc<Message>,
-        /// The whole filter of the shared subscription that it came by, `$share/<group>/<filter>`.
-        shared: Option<&'a str>,
+        /// The message with its place in the order of the session's messages.
+        waiting: &'a Waiting,
     },
     /// A QoS 1 or 2 message of a group waits for another member. One change: it must never wait for
     /// both, or for none.
@@ -62,14 +97,28 @@ pub enum Change<'a> {
         from_sequence: u64,
         /// The session that it waits for now.
         session: &'a SessionName,
-        /// Its place in the order of this session's messages.
-        sequence: u64,
-        /// The message.
-        message: &'a Arc<Message>,
-        /// The whole filter of the shared subscription, `$share/<group>/<filter>`.
-        shared: &'a str,
+        /// The message with its place in the order of this session's messages.
+        waiting: &'a Waiting,
     },
-    /// A waiting message is done: acknowledged, expired, withheld or dropped.
+    /// A waiting message got a packet identifier, to be sent under it.
+    Sent {
+        /// Which session.
+        session: &'a SessionName,
+        /// Its place in the order of the session's messages.
+        sequence: u64,
+        /// The broker's packet identifier.
+        packet_id: PacketId,
+    },
+    /// PUBREC came for a QoS 2 message: its content is not needed any more, its identifier is.
+    Received {
+        /// Which session.
+        session: &'a SessionName,
+        /// Its place in the order of the session's messages.
+        sequence: u64,
+        /// The broker's packet identifier.
+        packet_id: PacketId,
+    },
+    /// A message is done: acknowledged, expired, withheld or dropped.
     Settled {
         /// Which session.
         session: &'a SessionName,
@@ -81,16 +130,16 @@ pub enum Change<'a> {
         /// Which session.
         session: &'a SessionName,
         /// The client's packet identifier.
-        packet_id: u16,
-        /// The message.
-        message: &'a Arc<Message>,
+        packet_id: PacketId,
+        /// The message; `None` where it was refused and acknowledged all the same.
+        message: Option<&'a Arc<Message>>,
     },
     /// The PUBREL came.
     Released {
         /// Which session.
         session: &'a SessionName,
         /// The client's packet identifier.
-        packet_id: u16,
+        packet_id: PacketId,
     },
     /// A retained message was stored or replaced.
     Retained {
@@ -108,6 +157,9 @@ pub enum Change<'a> {
 pub trait Store {
     /// Takes note of a change. Must not block.
     fn record(&mut self, change: &Change<'_>);
+    /// Everything recorded since the last call belongs together: after a crash all of it is there, or
+    /// nothing. A message that is released is in the queues of its readers at the same moment.
+    fn seal(&mut self) {}
     /// The position after everything recorded so far.
     fn recorded(&self) -> Position;
     /// Everything up to here survives a crash. Never passes [`Store::recorded`].

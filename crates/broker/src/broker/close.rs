@@ -66,11 +66,8 @@ impl<S: Store> Broker<S> {
                 return;
             }
             let expiry = expiry.min(connection.limits.session_expiry);
-            if let Some(session) = connection
-                .session
-                .and_then(|session| self.engine.session_mut(session))
-            {
-                session.expiry = expiry;
+            if let Some(session) = connection.session {
+                self.engine.set_expiry(session, expiry);
             }
         }
         // Only a normal disconnection discards the will (MQTT-3.14.4-3).
@@ -189,8 +186,8 @@ impl<S: Store> Broker<S> {
         // a session that goes on takes its will back.
         if clean_start {
             self.fire_will(session, now);
-        } else if let Some(state) = self.engine.session_mut(session) {
-            state.will = None;
+        } else {
+            self.engine.take_will(session);
         }
     }
 
@@ -218,11 +215,18 @@ impl<S: Store> Broker<S> {
         };
         state.outbound.disconnect();
         if !publish_will {
-            state.will = None;
+            self.engine.take_will(session);
         }
+        self.leave(session, now);
+    }
+
+    /// The session is without a connection from now on: it ends, or waits, and its will with it.
+    pub(super) fn leave(&mut self, session: SessionId, now: Now) {
+        let Some(state) = self.engine.session_mut(session) else {
+            return;
+        };
         let expiry = state.expiry;
         let ends_at = (expiry != EXPIRY_NEVER).then(|| now.monotonic + Duration::from_secs(expiry.into()));
-        state.ends_at = ends_at;
         let delay = state
             .will
             .as_ref()
@@ -231,6 +235,7 @@ impl<S: Store> Broker<S> {
             self.end_with_will(session, now);
             return;
         }
+        self.engine.leave_session(session, ends_at);
         if let Some(at) = ends_at {
             self.timers.set(at, Timer::SessionEnd(session));
         }
@@ -240,13 +245,7 @@ impl<S: Store> Broker<S> {
             Some(delay) if ends_at.is_some_and(|at| at <= now.monotonic + delay) => {}
             Some(delay) => {
                 let due = now.monotonic + delay;
-                if let Some(will) = self
-                    .engine
-                    .session_mut(session)
-                    .and_then(|state| state.will.as_mut())
-                {
-                    will.due = Some(due);
-                }
+                self.engine.delay_will(session, due);
                 self.timers.set(due, Timer::Will(session));
             }
             None => {}
@@ -261,10 +260,12 @@ impl<S: Store> Broker<S> {
 
     /// Publishes the will of a session, if its sender has the right to at this moment.
     pub(super) fn fire_will(&mut self, session: SessionId, now: Now) {
-        let Some(state) = self.engine.session_mut(session) else {
+        let Some(will) = self.engine.take_will(session) else {
             return;
         };
-        let Some(will) = state.will.take() else { return };
+        let Some(state) = self.engine.session(session) else {
+            return;
+        };
         let context = Context {
             session,
             principal: will.sender,

@@ -108,14 +108,14 @@ impl<S: Store> Broker<S> {
 
     /// Revoked, or in quarantine: nothing could be left in the session of either. Who is released finds
     /// no session and subscribes again, where an empty one would pretend to be whole.
-    fn is_out(&self, id: SessionId) -> bool {
+    pub(super) fn is_out(&self, id: SessionId) -> bool {
         let (Some(session), Some(snapshot)) = (self.engine.session(id), self.guard.snapshot()) else {
             return false;
         };
         snapshot.exceptions().status(&session.principal.identity) != Status::Active
     }
 
-    fn end_out(&mut self, id: SessionId, report: &mut InstallReport) {
+    pub(super) fn end_out(&mut self, id: SessionId, report: &mut InstallReport) {
         if let Some(session) = self.engine.session(id) {
             report.sessions_ended += 1;
             report.subscriptions_pruned += session.subscriptions.len();
@@ -206,7 +206,7 @@ impl<S: Store> Broker<S> {
         pruned
     }
 
-    fn judge_will(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
+    pub(super) fn judge_will(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
         let Some(session) = self.engine.session(id) else {
             return;
         };
@@ -218,15 +218,13 @@ impl<S: Store> Broker<S> {
             report.wills_dropped += 1;
             let sender = &will.sender.identity;
             self.record_will_dropped(sender, &client_id, &will.content.topic, &denial, now);
-            if let Some(session) = self.engine.session_mut(id) {
-                session.will = None;
-            }
+            self.engine.take_will(id);
         }
     }
 
     /// Messages that wait are judged now, so that they are gone when the barrier falls and not merely
     /// passed over later. What was sent once and is not acknowledged is judged when it is sent again.
-    fn withhold_waiting(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
+    pub(super) fn withhold_waiting(&mut self, id: SessionId, report: &mut InstallReport, now: Now) {
         let (guard, evidence) = (&mut self.guard, &mut self.evidence);
         let Some(session) = self.engine.session_mut(id) else {
             return;
@@ -247,7 +245,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn purge_retained_of_the_revoked(&mut self, report: &mut InstallReport) {
+    pub(super) fn purge_retained_of_the_revoked(&mut self, report: &mut InstallReport) {
         let Some(snapshot) = self.guard.snapshot().cloned() else {
             return;
         };

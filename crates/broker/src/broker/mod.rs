@@ -6,6 +6,7 @@ mod connections;
 mod install;
 mod publish;
 mod report;
+mod restore;
 mod subscribe;
 mod system;
 mod timers;
@@ -22,6 +23,7 @@ use motte_mqtt::{Decoded, Packet};
 
 pub use install::InstallReport;
 pub use report::{Figures, Status};
+pub use restore::{RestoreError, RestoreReport};
 pub use transmit::Transmit;
 
 use crate::connection::{Connection, Stage, Violation};
@@ -251,8 +253,9 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Wakes the connections whose sessions the engine gave work.
+    /// Wakes the connections whose sessions the engine gave work. What was recorded is whole here.
     fn collect_work(&mut self) {
+        self.engine.store.seal();
         let mut with_work = std::mem::take(&mut self.engine.with_work);
         for id in with_work.drain(..) {
             self.wake(id);

@@ -331,7 +331,11 @@ impl<S: Store> Broker<S> {
             );
             return;
         }
-        if outcome == Acknowledged::Release {
+        if let Acknowledged::Release { sequence } = outcome {
+            let session = self.connections.get(id).and_then(|connection| connection.session);
+            if let (Some(session), Some(sequence)) = (session, sequence) {
+                self.engine.received(session, sequence, packet_id);
+            }
             self.reply(id, Reply::success(Acknowledgement::Release, packet_id));
         }
         self.after_acknowledgement(id, outcome, now);

@@ -65,6 +65,7 @@ impl<S: Store> Broker<S> {
         {
             self.write_resends(id, session, out, budget, now);
             self.write_messages(id, session, out, budget, now);
+            self.engine.store.seal();
             return Transmit {
                 close: false,
                 more: self.has_more(id, session),
@@ -161,6 +162,7 @@ impl<S: Store> Broker<S> {
             let Some(packet_id) = state.outbound.send(waiting.clone()) else {
                 return;
             };
+            self.engine.sent(session, sequence, packet_id);
             let outcome = self.write_message(id, session, &waiting, Some(packet_id), false, out, now);
             if matches!(outcome, Outcome::Dropped) {
                 if let Some(state) = self.engine.session_mut(session) {

@@ -16,7 +16,7 @@ use motte_policy::SHARE_LEVEL;
 use super::Engine;
 use crate::message::Message;
 use crate::names::{SessionId, SessionName};
-use crate::session::{Copy, Outbound, Session, Taken};
+use crate::session::{Copy, Session, Taken};
 use crate::settings::{HANDED_OVER, PULLED, SWEPT_GROUPS};
 use crate::store::{Change, Store};
 use crate::topics::subscriptions::{Group, GroupId, Subscriber, shared};
@@ -64,12 +64,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// A session has ended. What no other member takes is lost with it.
-    pub(super) fn hand_over_of_ended(&mut self, id: SessionId, outbound: &mut Outbound, name: &SessionName) {
+    pub(super) fn hand_over_of_ended(&mut self, id: SessionId, session: &mut Session) {
         if !self.subscriptions.has_groups() {
             return;
         }
-        let (taken, _) = outbound.take_shared(&mut |_| true, true, usize::MAX);
-        self.redistribute(name, id, taken, Readiness::Away);
+        let (taken, _) = session.outbound.take_shared(&mut |_| true, true, usize::MAX);
+        let from = session.is_durable.then_some(&session.name);
+        self.redistribute(from, id, taken, Readiness::Away);
     }
 
     /// A member has just come: it takes from those that have more than they can send.
@@ -179,8 +180,8 @@ impl<S: Store> Engine<S> {
         if taken.is_empty() {
             return !is_all;
         }
-        let name = session.name.clone();
-        let left = self.redistribute(&name, id, taken, least);
+        let from = session.is_durable.then(|| session.name.clone());
+        let left = self.redistribute(from.as_ref(), id, taken, least);
         for one in &left {
             self.note_backlog(one.waiting.shared.as_deref());
         }
@@ -191,10 +192,11 @@ impl<S: Store> Engine<S> {
         is_left
     }
 
-    /// Gives each message to another member of its group; returns those that none takes now.
+    /// Gives each message to another member of its group; returns those that none takes now. `from` is
+    /// the session that they waited for, if the store knows it.
     fn redistribute(
         &mut self,
-        from: &SessionName,
+        from: Option<&SessionName>,
         id: SessionId,
         taken: Vec<Taken>,
         least: Readiness,
@@ -211,7 +213,9 @@ impl<S: Store> Engine<S> {
                 Some((group, member))
             });
             let is_given = member.is_some_and(|(group, member)| {
-                let source = (waiting.qos > QoS::AtMostOnce).then_some((from, waiting.sequence));
+                let source = from
+                    .filter(|_| waiting.qos > QoS::AtMostOnce)
+                    .map(|from| (from, waiting.sequence));
                 self.give(group, &member, &waiting.message, source)
             });
             if !is_given {
@@ -276,28 +280,20 @@ impl<S: Store> Engine<S> {
             shared: Some(Arc::clone(&group.filter)),
         };
         let limits = session.queue_limits();
-        let Some(sequence) = session.outbound.push(message, copy, limits) else {
+        let Some(waiting) = session.outbound.push(message, copy, limits) else {
             return false;
         };
         group.served(member.session);
         let to = &session.name;
-        let shared = Some(&*group.filter);
-        match (source, qos > QoS::AtMostOnce) {
-            (Some(from), true) => self.store.record(&Change::HandedOver {
-                from: from.0,
-                from_sequence: from.1,
+        match (source, qos > QoS::AtMostOnce && session.is_durable) {
+            (Some((from, from_sequence)), true) => self.store.record(&Change::HandedOver {
+                from,
+                from_sequence,
                 session: to,
-                sequence,
-                message,
-                shared: &group.filter,
+                waiting,
             }),
             (Some((session, sequence)), false) => self.store.record(&Change::Settled { session, sequence }),
-            (None, true) => self.store.record(&Change::Queued {
-                session: to,
-                sequence,
-                message,
-                shared,
-            }),
+            (None, true) => self.store.record(&Change::Queued { session: to, waiting }),
             (None, false) => {}
         }
         self.with_work.extend(session.connection);

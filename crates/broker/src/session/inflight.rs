@@ -28,7 +28,10 @@ pub(crate) enum Acknowledged {
         sequence: u64,
     },
     /// PUBREC taken: PUBREL is to be sent.
-    Release,
+    Release {
+        /// The message's place in the order of the session, if this is the first PUBREC for it.
+        sequence: Option<u64>,
+    },
     /// The identifier is not in use, or not in this stage.
     Unknown,
 }

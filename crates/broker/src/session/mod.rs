@@ -14,7 +14,8 @@ use motte_mqtt::{LastWill, PacketId, QoS};
 use motte_policy::Rights;
 
 pub(crate) use inflight::{Acknowledged, Inflight, Stage};
-pub(crate) use outbound::{Copy, Outbound, QueueLimits, Taken, Waiting};
+pub use outbound::Waiting;
+pub(crate) use outbound::{Copy, Outbound, QueueLimits, Taken};
 
 use crate::message::Message;
 use crate::names::{ConnectionId, SessionId, SessionName};
@@ -25,13 +26,17 @@ pub(crate) const EXPIRY_NEVER: u32 = u32::MAX;
 
 /// A subscription's options as the client gave them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SubscriptionOptions {
+pub struct SubscriptionOptions {
     /// What the client asked for, before the policy's maximum.
-    pub(crate) requested_qos: QoS,
-    pub(crate) granted_qos: QoS,
-    pub(crate) no_local: bool,
-    pub(crate) retain_as_published: bool,
-    pub(crate) identifier: Option<NonZeroU32>,
+    pub requested_qos: QoS,
+    /// The lower of what was asked for and what the policy grants.
+    pub granted_qos: QoS,
+    /// Whether what the session itself publishes is left out.
+    pub no_local: bool,
+    /// Whether RETAIN goes out as it came in.
+    pub retain_as_published: bool,
+    /// Travels with each message that the subscription matches.
+    pub identifier: Option<NonZeroU32>,
 }
 
 impl SubscriptionOptions {
@@ -79,6 +84,8 @@ pub(crate) struct Session {
     pub(crate) window: usize,
     /// Seconds that the session outlives its connection.
     pub(crate) expiry: u32,
+    /// Whether the store knows it: it outlives its connection.
+    pub(crate) is_durable: bool,
     /// When a session without connection ends.
     pub(crate) ends_at: Option<Duration>,
     pub(crate) subscriptions: BTreeMap<ByteString, SubscriptionOptions>,
@@ -107,6 +114,7 @@ impl Session {
             connection: None,
             window: 0,
             expiry: 0,
+            is_durable: false,
             ends_at: None,
             subscriptions: BTreeMap::new(),
             outbound: Outbound::default(),

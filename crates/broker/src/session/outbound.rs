@@ -10,21 +10,25 @@ use motte_mqtt::{PacketId, QoS};
 use super::{Acknowledged, Inflight, Stage};
 use crate::message::Message;
 use crate::settings::{READY_BACKLOG, RETAINED_REPLAY, SHARED_SCAN};
+use crate::store::Progress;
 
 /// A message that waits for its turn to be sent to one session.
-#[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    pub(crate) sequence: u64,
-    pub(crate) message: Arc<Message>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its place in the order of the session's messages.
+    pub sequence: u64,
+    /// What is to be sent.
+    pub message: Arc<Message>,
     /// The lower of the publisher's and the subscription's.
-    pub(crate) qos: QoS,
+    pub qos: QoS,
     /// The RETAIN flag as this session is to see it.
-    pub(crate) retain: bool,
-    pub(crate) identifiers: Vec<NonZeroU32>,
+    pub retain: bool,
+    /// Of the subscriptions that matched.
+    pub identifiers: Vec<NonZeroU32>,
     /// The whole filter of the shared subscription that it came by: another member may take it.
-    pub(crate) shared: Option<Arc<str>>,
+    pub shared: Option<Arc<str>>,
     /// A stored message sent because of a new subscription; has bounds of its own.
-    pub(crate) replay: bool,
+    pub replay: bool,
 }
 
 /// What a session is to get of a message.
@@ -164,8 +168,13 @@ impl Line {
 }
 
 impl Outbound {
-    /// Lets a message wait. The sequence it got, or `None` where the line is full.
-    pub(crate) fn push(&mut self, message: &Arc<Message>, copy: Copy, limits: QueueLimits) -> Option<u64> {
+    /// Lets a message wait. As it waits now, or `None` where the line is full.
+    pub(crate) fn push(
+        &mut self,
+        message: &Arc<Message>,
+        copy: Copy,
+        limits: QueueLimits,
+    ) -> Option<&Waiting> {
         let Copy {
             qos,
             retain,
@@ -191,7 +200,7 @@ impl Outbound {
             shared,
             replay: false,
         });
-        Some(sequence)
+        line.waiting.back()
     }
 
     /// Whether the message may wait here.
@@ -299,7 +308,7 @@ impl Outbound {
         qos: QoS,
         identifier: Option<NonZeroU32>,
         bytes: u64,
-    ) -> Option<u64> {
+    ) -> Option<&Waiting> {
         let waiting = self.unassured.replay_bytes + self.assured.replay_bytes;
         let is_too_much = waiting > 0 && waiting + message.size() as u64 > bytes;
         if self.replay_room() == 0 || is_too_much {
@@ -323,7 +332,7 @@ impl Outbound {
             shared: None,
             replay: true,
         });
-        Some(sequence)
+        line.waiting.back()
     }
 
     /// The next message that may be sent under the client's Receive Maximum.
@@ -417,10 +426,13 @@ impl Outbound {
         match self.inflight.get_mut(&packet_id) {
             Some(inflight) => match &inflight.stage {
                 Stage::Published(waiting) if waiting.qos != QoS::ExactlyOnce => Acknowledged::Unknown,
-                Stage::Published(_) | Stage::Released => {
+                Stage::Published(_) => {
                     inflight.stage = Stage::Released;
-                    Acknowledged::Release
+                    Acknowledged::Release {
+                        sequence: Some(inflight.sequence),
+                    }
                 }
+                Stage::Released => Acknowledged::Release { sequence: None },
             },
             None => Acknowledged::Unknown,
         }
@@ -502,6 +514,40 @@ impl Outbound {
             self.assured.waiting.len() + self.unassured.waiting.len() + self.inflight.len(),
             self.assured.bytes + self.unassured.bytes + inflight,
         )
+    }
+
+    /// Everything that survives a crash, by its place in the order.
+    pub(crate) fn durable(&self) -> BTreeMap<u64, Progress> {
+        let waiting = self.assured.waiting.iter();
+        let mut all: BTreeMap<u64, Progress> = waiting
+            .map(|waiting| (waiting.sequence, Progress::Waiting(waiting.clone())))
+            .collect();
+        for (packet_id, inflight) in &self.inflight {
+            let progress = match &inflight.stage {
+                Stage::Published(waiting) => Progress::Sent(*packet_id, waiting.clone()),
+                Stage::Released => Progress::Released(*packet_id),
+            };
+            all.insert(inflight.sequence, progress);
+        }
+        all
+    }
+
+    /// The same after a crash, whatever the queue takes by now: it was acknowledged.
+    pub(crate) fn restored(durable: BTreeMap<u64, Progress>) -> Self {
+        let mut outbound = Self::default();
+        for (sequence, progress) in durable {
+            outbound.next_sequence = sequence + 1;
+            let (packet_id, stage) = match progress {
+                Progress::Waiting(waiting) => {
+                    outbound.assured.push(waiting);
+                    continue;
+                }
+                Progress::Sent(packet_id, waiting) => (packet_id, Stage::Published(waiting)),
+                Progress::Released(packet_id) => (packet_id, Stage::Released),
+            };
+            outbound.inflight.insert(packet_id, Inflight { sequence, stage });
+        }
+        outbound
     }
 
     fn free_packet_id(&mut self) -> Option<PacketId> {

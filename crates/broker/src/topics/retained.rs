@@ -94,6 +94,16 @@ impl RetainedMessages {
         found
     }
 
+    /// Everything, whether it has expired or not.
+    pub(crate) fn all(&self) -> Vec<Arc<Message>> {
+        let mut all = Vec::new();
+        let _ = self.root.subtree(false, &mut |message| {
+            all.push(Arc::clone(message));
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
     /// What one identity holds.
     pub(crate) fn held_by(&self, identity: &str) -> Held {
         self.by_sender.get(identity).copied().unwrap_or_default()

@@ -181,6 +181,13 @@ impl Subscriptions {
         self.by_filter.get(filter).copied()
     }
 
+    /// Every group may have messages that wait.
+    pub(crate) fn expect_backlog(&mut self) {
+        for group in self.groups.iter_mut().flatten() {
+            group.has_backlog = true;
+        }
+    }
+
     pub(crate) fn has_groups(&self) -> bool {
         !self.by_filter.is_empty()
     }

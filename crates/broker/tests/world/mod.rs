@@ -237,6 +237,10 @@ impl<S: Store> World<S> {
         packets
     }
 
+    pub(crate) fn version(&self, id: ConnectionId) -> ProtocolVersion {
+        self.clients[&id].version
+    }
+
     pub(crate) fn is_closed(&mut self, id: ConnectionId) -> bool {
         self.take(id);
         self.clients[&id].is_closed
