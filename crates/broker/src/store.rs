@@ -164,6 +164,11 @@ pub trait Store {
     fn recorded(&self) -> Position;
     /// Everything up to here survives a crash. Never passes [`Store::recorded`].
     fn durable(&self) -> Position;
+    /// Whether it takes nothing more for now, because the disk is full or far behind: QoS 1 and 2 messages
+    /// are refused until it does. What is recorded all the same is kept, and becomes durable later.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// Whether an error has ended its promises: nothing will be durable any more.
     fn is_poisoned(&self) -> bool {
         false

@@ -8,11 +8,12 @@ use motte_guard::{
     ConnectRequest, Connected, Denial, Layer, Now, Permit, Principal, SessionGranted, SessionRequest,
     WillGranted, evidence,
 };
-use motte_mqtt::{ConnAck, ConnAckProperties, Connect, LastWill, ProtocolVersion, ReasonCode};
+use motte_mqtt::{ConnAck, ConnAckProperties, Connect, LastWill, Packet, ProtocolVersion, ReasonCode};
 use motte_policy::{Rights, RoleLimits};
 use sha2::{Digest, Sha256};
 
 use super::{Broker, Seed};
+use crate::connection::Reply;
 use crate::names::{ConnectionId, SessionName};
 use crate::session::{Will, will_request};
 use crate::store::Store;
@@ -197,14 +198,22 @@ impl<S: Store> Broker<S> {
             session_present: opened.present,
         };
         let answer = connack(connect, &rights, &agreed);
+        // What the session was and is has to be as durable as the client thinks (law 7).
+        let position = self.own_changes();
         if let Some(connection) = self.connections.get_mut(id) {
             connection.session = Some(opened.session);
-            connection.answer(answer);
         }
+        if let Some(state) = self.engine.session_mut(opened.session) {
+            state.outbound.hold_back(position);
+        }
+        self.reply_at(
+            id,
+            Reply::Packet(Box::new(Packet::ConnAck(Box::new(answer)))),
+            position,
+        );
         self.note_window(opened.session);
         self.engine.pull_shared(opened.session);
         self.arm(id, now);
-        self.wake(id);
         self.record(id, evidence::Kind::Connected, now);
     }
 
@@ -226,7 +235,7 @@ impl<S: Store> Broker<S> {
                 ..ConnAckProperties::default()
             },
         };
-        self.close(id, Some(motte_mqtt::Packet::ConnAck(Box::new(answer))), now);
+        self.close(id, Some(Packet::ConnAck(Box::new(answer))), now);
     }
 
     /// Live connections of the identity, without the one whose client id is being used again.

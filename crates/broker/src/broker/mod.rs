@@ -12,7 +12,7 @@ mod system;
 mod timers;
 mod transmit;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::connection::{Connection, Stage, Violation};
 use crate::engine::Engine;
 use crate::names::{ConnectionId, SessionId};
 use crate::settings::{BrokerSettings, PACKETS_PER_TURN};
-use crate::store::Store;
+use crate::store::{Position, Store};
 use connections::Connections;
 use timers::Timers;
 
@@ -49,6 +49,10 @@ pub struct Broker<S> {
     online: HashMap<String, BTreeSet<ConnectionId>>,
     timers: Timers,
     woken: Vec<ConnectionId>,
+    /// Connections that have something to say once the store has come so far, in its order.
+    waiting_for_store: VecDeque<(Position, ConnectionId)>,
+    /// Where the store was when the packet that is being handled came in.
+    packet_began: Position,
     evidence: Vec<evidence::Record>,
     seed: Seed,
     totals: Totals,
@@ -86,6 +90,8 @@ impl<S: Store> Broker<S> {
             online: HashMap::new(),
             timers: Timers::default(),
             woken: Vec::new(),
+            waiting_for_store: VecDeque::new(),
+            packet_began: Position::default(),
             evidence: Vec::new(),
             seed: Seed {
                 secret: seed,
@@ -192,14 +198,30 @@ impl<S: Store> Broker<S> {
     /// The store reached a new durable position: answers that waited for it may go.
     pub fn store_advanced(&mut self) {
         let durable = self.engine.store.durable();
-        let ready: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .filter(|connection| connection.replies.is_ready(durable))
-            .map(|connection| connection.id)
-            .collect();
-        for id in ready {
+        while let Some((position, id)) = self.waiting_for_store.front().copied() {
+            if position > durable {
+                break;
+            }
+            self.waiting_for_store.pop_front();
             self.wake(id);
+        }
+    }
+
+    /// Wakes the connection once the store has come so far. Positions never go back from call to call.
+    fn wake_when_durable(&mut self, id: ConnectionId, position: Position) {
+        if position > self.engine.store.durable() {
+            self.waiting_for_store.push_back((position, id));
+        }
+    }
+
+    /// What the packet that is being handled changed is durable from here on. What changed nothing waits
+    /// for nothing.
+    fn own_changes(&self) -> Position {
+        let recorded = self.engine.store.recorded();
+        if recorded == self.packet_began {
+            Position::default()
+        } else {
+            recorded
         }
     }
 
@@ -216,6 +238,7 @@ impl<S: Store> Broker<S> {
             self.violate(id, &violation, now);
             return;
         }
+        self.packet_began = self.engine.store.recorded();
         match packet {
             Packet::Connect(connect) => self.connect(id, *connect, now),
             Packet::Publish(publish) => self.publish(id, publish, now),

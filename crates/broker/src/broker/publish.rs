@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use motte_guard::{Denial, Layer, Now, Permit, PublishRequest, Published, RetainRequest, Retained};
-use motte_mqtt::{Acknowledgement as AckPacket, ProtocolVersion, Publish, QoS, ReasonCode};
+use motte_mqtt::{Acknowledgement as AckPacket, PacketId, ProtocolVersion, Publish, QoS, ReasonCode};
 
 use super::{Broker, Context};
 use crate::connection::{Acknowledgement, Reply, Stage, Violation};
@@ -44,6 +44,10 @@ impl<S: Store> Broker<S> {
             }
         }
         match self.judge_publish(&context, &publish, now) {
+            // Told apart from a refusal: it says nothing about the client, and counts against nobody.
+            Ok(_) if publish.qos > QoS::AtMostOnce && self.engine.store.is_full() => {
+                self.refuse_for_full_store(id, &publish, now);
+            }
             Ok((permit, retained)) => {
                 self.accept_publish(id, &context, publish, &permit, retained.as_ref(), now);
             }
@@ -168,12 +172,12 @@ impl<S: Store> Broker<S> {
             (QoS::ExactlyOnce, Some(packet_id)) => {
                 // Nothing has an effect before PUBREL, where the right is judged again (attack V4).
                 self.engine.hold(context.session, packet_id, Some(message));
-                self.reply_after_store(id, Reply::success(Acknowledgement::Received, packet_id));
+                self.reply_after_own(id, Reply::success(Acknowledgement::Received, packet_id));
             }
             (_, packet_id) => {
                 self.carry_out(context, &message, permit, retained);
                 if let Some(packet_id) = packet_id {
-                    self.reply_after_store(id, Reply::success(Acknowledgement::Accepted, packet_id));
+                    self.reply_after_own(id, Reply::success(Acknowledgement::Accepted, packet_id));
                 }
             }
         }
@@ -195,6 +199,34 @@ impl<S: Store> Broker<S> {
     fn answer_received(&mut self, id: ConnectionId, publish: &Publish) {
         if let Some(packet_id) = publish.packet_id {
             self.reply_after_store(id, Reply::success(Acknowledgement::Received, packet_id));
+        }
+    }
+
+    /// The disk takes nothing more: the client keeps the message and tries again.
+    fn refuse_for_full_store(&mut self, id: ConnectionId, publish: &Publish, now: Now) {
+        let connection = self.connections.get(id);
+        let version = connection.and_then(|connection| connection.decoder.version());
+        match (version, publish.packet_id) {
+            (Some(ProtocolVersion::V5), Some(packet_id)) => {
+                let kind = if publish.qos == QoS::ExactlyOnce {
+                    Acknowledgement::Received
+                } else {
+                    Acknowledgement::Accepted
+                };
+                let reason = ReasonCode::QuotaExceeded;
+                let text = "the store of the broker is full";
+                self.reply(
+                    id,
+                    Reply::Acknowledge {
+                        kind,
+                        packet_id,
+                        reason,
+                        text,
+                    },
+                );
+            }
+            // 3.1.1 cannot say no, and an acknowledgement would be a lie.
+            _ => self.disconnect_with(id, ReasonCode::QuotaExceeded, None, now),
         }
     }
 
@@ -243,7 +275,7 @@ impl<S: Store> Broker<S> {
                 if publish.qos == QoS::ExactlyOnce {
                     self.engine.hold(context.session, packet_id, None);
                 }
-                self.reply_after_store(id, Reply::success(kind, packet_id));
+                self.reply_after_own(id, Reply::success(kind, packet_id));
             }
             _ => self.disconnect_for(id, denial.reason, denial.layer, now),
         }
@@ -253,23 +285,19 @@ impl<S: Store> Broker<S> {
         let Some(context) = self.context(id) else { return };
         let packet_id = release.packet_id;
         let reason = match self.engine.release(context.session, packet_id) {
-            None => ReasonCode::PacketIdentifierNotFound,
+            // It may have been released a moment ago, by a connection that was lost before it was told.
+            None => {
+                let reason = ReasonCode::PacketIdentifierNotFound;
+                self.reply_after_store(id, completed(packet_id, reason));
+                return;
+            }
             Some(None) => ReasonCode::Success,
             Some(Some(message)) => {
                 self.release_held(id, &context, &message, now);
                 ReasonCode::Success
             }
         };
-        let kind = Acknowledgement::Complete;
-        self.reply_after_store(
-            id,
-            Reply::Acknowledge {
-                kind,
-                packet_id,
-                reason,
-                text: "",
-            },
-        );
+        self.reply_after_own(id, completed(packet_id, reason));
     }
 
     /// The right to a QoS 2 message counts at PUBREL, not only at PUBLISH.
@@ -336,7 +364,8 @@ impl<S: Store> Broker<S> {
             if let (Some(session), Some(sequence)) = (session, sequence) {
                 self.engine.received(session, sequence, packet_id);
             }
-            self.reply(id, Reply::success(Acknowledgement::Release, packet_id));
+            // A client that has its PUBREL forgets the message: after a crash it must not come again.
+            self.reply_after_store(id, Reply::success(Acknowledgement::Release, packet_id));
         }
         self.after_acknowledgement(id, outcome, now);
     }
@@ -377,20 +406,37 @@ impl<S: Store> Broker<S> {
         self.reply(id, Reply::Packet(Box::new(packet)));
     }
 
-    /// Answers once everything recorded so far is durable (law 7).
+    /// Answers once everything recorded so far is durable (law 7): for an answer that may speak of what
+    /// an earlier packet did.
     pub(super) fn reply_after_store(&mut self, id: ConnectionId, reply: Reply) {
         let position = self.engine.recorded();
         self.reply_at(id, reply, position);
     }
 
-    fn reply_at(&mut self, id: ConnectionId, reply: Reply, position: Position) {
+    /// Answers once what this packet changed is durable; at once, if it changed nothing that must be.
+    fn reply_after_own(&mut self, id: ConnectionId, reply: Reply) {
+        let position = self.own_changes();
+        self.reply_at(id, reply, position);
+    }
+
+    pub(super) fn reply_at(&mut self, id: ConnectionId, reply: Reply, position: Position) {
         // What the packet brought about may have ended the connection: DISCONNECT is the last word.
         if let Some(connection) = self.connections.get_mut(id)
             && connection.stage != Stage::Closing
         {
             connection.replies.push_after(reply, position);
         }
+        self.wake_when_durable(id, position);
         self.wake(id);
+    }
+}
+
+const fn completed(packet_id: PacketId, reason: ReasonCode) -> Reply {
+    Reply::Acknowledge {
+        kind: Acknowledgement::Complete,
+        packet_id,
+        reason,
+        text: "",
     }
 }
 

@@ -63,8 +63,11 @@ impl<S: Store> Broker<S> {
         if connection.stage == Stage::Established
             && let Some(session) = connection.session
         {
-            self.write_resends(id, session, out, budget, now);
-            self.write_messages(id, session, out, budget, now);
+            if !self.is_held_back(session) {
+                self.write_resends(id, session, out, budget, now);
+                self.write_awaited(id, session, out, budget, now);
+                self.write_messages(id, session, out, budget, now);
+            }
             self.engine.store.seal();
             return Transmit {
                 close: false,
@@ -162,7 +165,14 @@ impl<S: Store> Broker<S> {
             let Some(packet_id) = state.outbound.send(waiting.clone()) else {
                 return;
             };
+            let is_durable = state.is_durable;
             self.engine.sent(session, sequence, packet_id);
+            if waiting.qos == QoS::ExactlyOnce
+                && is_durable
+                && self.must_wait(id, session, packet_id, sequence)
+            {
+                continue;
+            }
             let outcome = self.write_message(id, session, &waiting, Some(packet_id), false, out, now);
             if matches!(outcome, Outcome::Dropped) {
                 if let Some(state) = self.engine.session_mut(session) {
@@ -217,6 +227,55 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// A QoS 2 message is sent once its identifier is durable: after a crash it would go out under
+    /// another one, and the client would take it for a second message.
+    fn must_wait(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        packet_id: PacketId,
+        sequence: u64,
+    ) -> bool {
+        let position = self.engine.recorded();
+        if position <= self.engine.store.durable() {
+            return false;
+        }
+        if let Some(state) = self.engine.session_mut(session) {
+            state.outbound.await_store(packet_id, sequence, position);
+        }
+        self.wake_when_durable(id, position);
+        true
+    }
+
+    fn write_awaited(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        out: &mut BytesMut,
+        budget: usize,
+        now: Now,
+    ) {
+        let durable = self.engine.store.durable();
+        while out.len() < budget {
+            let state = self.engine.session_mut(session);
+            let Some((packet_id, waiting)) = state.and_then(|state| state.outbound.next_awaited(durable))
+            else {
+                return;
+            };
+            let outcome = self.write_message(id, session, &waiting, Some(packet_id), false, out, now);
+            if matches!(outcome, Outcome::Dropped) {
+                self.withdraw(session, packet_id);
+            }
+        }
+    }
+
+    /// Whether the store does not know yet how this connection found the session.
+    fn is_held_back(&self, session: SessionId) -> bool {
+        let durable = self.engine.store.durable();
+        let state = self.engine.session(session);
+        state.is_some_and(|state| state.outbound.is_held_back(durable))
+    }
+
     fn withdraw(&mut self, session: SessionId, packet_id: PacketId) {
         let withdrawn = self
             .engine
@@ -258,7 +317,7 @@ impl<S: Store> Broker<S> {
             || self
                 .engine
                 .session(session)
-                .is_some_and(|state| state.outbound.has_work(window))
+                .is_some_and(|state| state.outbound.has_work(window, durable))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use motte_guard::Principal;
-use motte_mqtt::{ConnAck, Connect, Decoder, Limits, Packet, Publish, QoS, ReasonCode, Sender};
+use motte_mqtt::{Connect, Decoder, Limits, Packet, Publish, QoS, ReasonCode, Sender};
 use motte_policy::RoleLimits;
 
 pub(crate) use aliases::{InboundAliases, OutboundAliases};
@@ -263,11 +263,5 @@ impl Connection {
     pub(crate) fn close_with(&mut self, last: Option<Packet>, durable: Position) {
         self.stage = Stage::Closing;
         self.replies.finish(last, durable);
-    }
-
-    /// The answer to CONNECT.
-    pub(crate) fn answer(&mut self, answer: ConnAck) {
-        self.replies
-            .push(Reply::Packet(Box::new(Packet::ConnAck(Box::new(answer)))));
     }
 }

@@ -10,7 +10,7 @@ use motte_mqtt::{PacketId, QoS};
 use super::{Acknowledged, Inflight, Stage};
 use crate::message::Message;
 use crate::settings::{READY_BACKLOG, RETAINED_REPLAY, SHARED_SCAN};
-use crate::store::Progress;
+use crate::store::{Position, Progress};
 
 /// A message that waits for its turn to be sent to one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,20 @@ pub(crate) struct Outbound {
     /// PUBLISH packets of QoS 1 and 2 that this connection has not acknowledged: what Receive Maximum
     /// bounds (section 4.9).
     outstanding: usize,
+    /// First sends that the store has to know of before, in order.
+    awaiting: VecDeque<Awaited>,
+    /// Nothing goes out before the store has come so far.
+    held_back_until: Position,
     last_packet_id: u16,
     next_sequence: u64,
+}
+
+/// A message with an identifier that is not durable yet.
+#[derive(Debug)]
+struct Awaited {
+    packet_id: PacketId,
+    sequence: u64,
+    position: Position,
 }
 
 impl Line {
@@ -361,8 +373,13 @@ impl Outbound {
     }
 
     /// Whether there is something to send.
-    pub(crate) fn has_work(&self, receive_maximum: usize) -> bool {
+    pub(crate) fn has_work(&self, receive_maximum: usize, durable: Position) -> bool {
+        if self.is_held_back(durable) {
+            return false;
+        }
+        let awaited = self.awaiting.front();
         !self.resend.is_empty()
+            || awaited.is_some_and(|awaited| awaited.position <= durable)
             || !self.unassured.waiting.is_empty()
             || (!self.assured.waiting.is_empty() && self.window_open(receive_maximum))
     }
@@ -380,6 +397,44 @@ impl Outbound {
             },
         );
         Some(packet_id)
+    }
+
+    /// Lets a message that got an identifier wait until that is durable.
+    pub(crate) fn await_store(&mut self, packet_id: PacketId, sequence: u64, position: Position) {
+        self.awaiting.push_back(Awaited {
+            packet_id,
+            sequence,
+            position,
+        });
+    }
+
+    /// The next message that waited for the store and does not any more.
+    pub(crate) fn next_awaited(&mut self, durable: Position) -> Option<(PacketId, Waiting)> {
+        while self.awaiting.front()?.position <= durable {
+            let Awaited {
+                packet_id, sequence, ..
+            } = self.awaiting.pop_front()?;
+            // It may have been withdrawn meanwhile, and its identifier taken by another.
+            if let Some(Inflight {
+                sequence: found,
+                stage: Stage::Published(waiting),
+            }) = self.inflight.get(&packet_id)
+                && *found == sequence
+            {
+                return Some((packet_id, waiting.clone()));
+            }
+        }
+        None
+    }
+
+    /// Nothing is sent to the connection that has the session now before the store has come so far.
+    pub(crate) fn hold_back(&mut self, until: Position) {
+        self.held_back_until = until;
+    }
+
+    /// Whether nothing may be sent yet.
+    pub(crate) fn is_held_back(&self, durable: Position) -> bool {
+        durable < self.held_back_until
     }
 
     /// The next identifier to send again on this connection, with its state.
@@ -475,6 +530,7 @@ impl Outbound {
     pub(crate) fn disconnect(&mut self) {
         self.unassured = Line::default();
         self.resend.clear();
+        self.awaiting.clear();
         self.outstanding = 0;
     }
 
