@@ -17,6 +17,8 @@ DEPLOYMENT ?= deployment
 FUZZ_SECONDS ?= 60
 # How many random policies `make oracle` tries.
 POLICIES ?= 500
+# How often `make crash` kills a broker under load.
+CRASHES ?= 100
 
 # The interpreter that PyO3 asks for its configuration: always ours, or a change of shell rebuilds it.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -31,7 +33,7 @@ EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard crates/*/Cargo.toml crates/*/build.rs) \
 	$(shell find crates/*/src benches/load/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help up demo build test lint oracle format limits bench fuzz advisories lock clean
+.PHONY: help up demo build test lint oracle crash format limits bench fuzz advisories lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,9 @@ lint: $(VENV)/.extension ## formatting, clippy, ruff, mypy, import direction, st
 oracle: $(VENV)/.extension ## the blast radius of POLICIES=500 random policies against Z3 and the running broker
 	@MOTTE_RADIUS_POLICIES=$(POLICIES) $(BIN)/pytest -q tests/policy/radius/test_z3.py \
 		tests/policy/radius/test_running_broker.py
+
+crash: $(VENV)/.extension ## kill -9 under load, CRASHES=100 times, and a checker of what came of it
+	@MOTTE_CRASHES=$(CRASHES) $(BIN)/pytest -q tests/faults/test_crash.py
 
 limits: $(VENV)/.dependencies ## write docs/limits.md from the constants in the code
 	$(BIN)/python scripts/limits.py

@@ -21,6 +21,7 @@ PARTS: Final = {
     "crates/policy/src": "Policies, snapshots and their analysis",
     "crates/guard/src": "The layers",
     "crates/broker/src": "Connections, sessions and messages",
+    "crates/store/src": "The durable store",
     "crates/server/src": "Sockets, files and the control socket",
     "crates/firmware/src": "The search in firmware images",
     "src/motte": "The control plane",

@@ -1,6 +1,7 @@
 """The Rust half of Motte: the data plane, the compiled policy and a TOML reader with positions."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, final
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "SnapshotError",
     "TomlError",
     "TomlValue",
+    "back_up_store",
     "check_fleet",
     "check_identity_value",
+    "check_store",
     "check_topic_filter",
     "check_topic_name",
     "curve_points",
@@ -27,6 +30,7 @@ __all__ = [
     "format_spiffe",
     "parse_spiffe",
     "parse_toml",
+    "restore_store",
     "run_load",
     "serve",
 ]
@@ -189,6 +193,25 @@ def default_limits(kind: str) -> dict[str, int]:
 
 def parse_toml(text: str) -> TomlValue:
     """Reads TOML. Raises `TomlError` with line and column."""
+
+def check_store(state_directory: str | Path) -> str:
+    """Looks at the durable store of a deployment, whether a data plane works on it or not.
+
+    Returns a JSON object: `path`, `bytes`, numbers of `sessions`, `subscriptions`, `messages`,
+    `held`, `retained` and `wills`, and `problems`, a list of lines. Raises `ServeError`.
+    """
+
+def back_up_store(state_directory: str | Path, target: str | Path) -> None:
+    """Copies the durable store, whether a data plane works on it or not. Raises `ServeError`."""
+
+def restore_store(
+    state_directory: str | Path, *, backup: str | Path | None = None, empty: bool = False
+) -> str:
+    """Puts a backup, an empty store or what can be read of a damaged one in its place.
+
+    Returns a JSON object: `saved`, as `check_store` does, whose `problems` are what was lost, and
+    `set_aside`, where the former file is now. Raises `ServeError`; nothing has been changed then.
+    """
 
 def run_load(scenario_json: str) -> None:
     """Puts load on a broker and writes to standard output, in lines of JSON, what came back.

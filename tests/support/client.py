@@ -165,23 +165,25 @@ class Client:
     def fence(self) -> list[Packet]:
         """Everything that the server has to say by now.
 
-        An answer may overtake messages that are ready at the same moment, but not those of an
-        earlier one; so a round is closed by a second PINGREQ, sent after the first was answered,
-        and the fence is complete when a round brings nothing new.
+        UNSUBSCRIBE is answered once everything that was recorded before is durable, and QoS 2
+        messages may have waited for that. The answer may overtake messages that are ready at the
+        same moment, but not those of an earlier one; so a round is closed by a second one, sent
+        after the first was answered, and the fence is complete when a round brings nothing new.
         """
-        out = self._ping()
-        while found := self._ping():
+        out = self._round()
+        while found := self._round():
             out += found
         return out
 
-    def _ping(self) -> list[Packet]:
-        """What comes before the answer to one PINGREQ."""
-        self.send(wire.PINGREQ)
+    def _round(self) -> list[Packet]:
+        """What comes before the answer to one UNSUBSCRIBE from nothing."""
+        packet_id = self.next_id()
+        self.send(wire.unsubscribe(self.version, packet_id, ["nothing"]))
         out: list[Packet] = []
         until = time.monotonic() + DEADLINE
         while True:
             packet = self._kept.popleft() if self._kept else self._read(until)
-            if packet.type is Type.PINGRESP:
+            if packet.type is Type.UNSUBACK and packet.packet_id == packet_id:
                 return out
             out.append(packet)
 
@@ -279,7 +281,7 @@ class Client:
             )
         )
         if packet_id is None:
-            self._kept.extend(self._ping())
+            self._kept.extend(self._round())
             return 0
         if qos == 1:
             return self.answer(Type.PUBACK, packet_id).reason

@@ -108,6 +108,7 @@ class DataPlane:
             "localhost", hosts=["localhost", "127.0.0.1", "::1"], purposes=[pki.SERVER]
         )
         self.policy = policy
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self._evidence: list[dict[str, Any]] = []
@@ -148,6 +149,7 @@ class DataPlane:
             stdin=subprocess.PIPE,
             stdout=self.errors,
             stderr=self.errors,
+            env={**os.environ, **self.environment},
         )
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(self.settings).encode())

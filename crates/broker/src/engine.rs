@@ -30,7 +30,7 @@ pub(crate) struct Engine<S> {
     /// Boxed: a list that grows by doubling leaves half of itself empty.
     sessions: Vec<Option<Box<Session>>>,
     free: Vec<SessionId>,
-    names: HashMap<SessionName, SessionId>,
+    names: HashMap<Arc<SessionName>, SessionId>,
     by_identity: HashMap<String, BTreeSet<SessionId>>,
     subscriptions: Subscriptions,
     pub(crate) retained: RetainedMessages,
@@ -149,7 +149,8 @@ impl<S: Store> Engine<S> {
         principal: &Arc<Principal>,
         rights: &Arc<Rights>,
     ) -> SessionId {
-        let session = Session::new(name.clone(), Arc::clone(principal), Arc::clone(rights));
+        let name = Arc::new(name.clone());
+        let session = Session::new(Arc::clone(&name), Arc::clone(principal), Arc::clone(rights));
         let id = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(None);
             SessionId(u32::try_from(self.sessions.len() - 1).unwrap_or(u32::MAX))
@@ -157,11 +158,11 @@ impl<S: Store> Engine<S> {
         if let Some(slot) = self.sessions.get_mut(id.0 as usize) {
             *slot = Some(Box::new(session));
         }
-        self.names.insert(name.clone(), id);
         self.by_identity
             .entry(name.identity.clone())
             .or_default()
             .insert(id);
+        self.names.insert(name, id);
         id
     }
 
@@ -224,7 +225,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Tells the store of a change in a session that it knows.
-    fn record_for<'a>(&'a mut self, id: SessionId, change: impl FnOnce(&'a SessionName) -> Change<'a>) {
+    fn record_for<'a>(&'a mut self, id: SessionId, change: impl FnOnce(&'a Arc<SessionName>) -> Change<'a>) {
         let session = self.sessions.get(id.0 as usize).and_then(Option::as_ref);
         if let Some(session) = session.filter(|session| session.is_durable) {
             self.store.record(&change(&session.name));

@@ -31,7 +31,7 @@ pub enum Change<'a> {
     /// A client has taken a session that outlives its connection, a new one or one that was there.
     SessionKept {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The identity as its certificate proved it.
         principal: &'a Arc<Principal>,
         /// Seconds that it outlives its connection.
@@ -40,19 +40,19 @@ pub enum Change<'a> {
     /// The connection of a session is gone.
     SessionLeft {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// When it ends if nobody takes it again; `None` for never.
         ends_at: Option<Duration>,
     },
     /// A session ended with everything in it but the will.
     SessionEnded {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
     },
     /// A will waits for the end of its connection or, once that is there, for its moment.
     WillKept {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// Whose it is.
         sender: &'a Arc<Principal>,
         /// The message and its delay.
@@ -63,12 +63,12 @@ pub enum Change<'a> {
     /// A will was published or dropped.
     WillDropped {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
     },
     /// A subscription was made or replaced.
     Subscribed {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The whole topic filter, `$share/<group>/<filter>` for a shared subscription.
         filter: &'a str,
         /// As asked for and as granted.
@@ -77,14 +77,14 @@ pub enum Change<'a> {
     /// A subscription ended.
     Unsubscribed {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The topic filter.
         filter: &'a str,
     },
     /// A QoS 1 or 2 message waits for a session.
     Queued {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The message with its place in the order of the session's messages.
         waiting: &'a Waiting,
     },
@@ -92,18 +92,18 @@ pub enum Change<'a> {
     /// both, or for none.
     HandedOver {
         /// The session that it waited for.
-        from: &'a SessionName,
+        from: &'a Arc<SessionName>,
         /// Its place in the order of that session's messages.
         from_sequence: u64,
         /// The session that it waits for now.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The message with its place in the order of this session's messages.
         waiting: &'a Waiting,
     },
     /// A waiting message got a packet identifier, to be sent under it.
     Sent {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// Its place in the order of the session's messages.
         sequence: u64,
         /// The broker's packet identifier.
@@ -112,7 +112,7 @@ pub enum Change<'a> {
     /// PUBREC came for a QoS 2 message: its content is not needed any more, its identifier is.
     Received {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// Its place in the order of the session's messages.
         sequence: u64,
         /// The broker's packet identifier.
@@ -121,14 +121,14 @@ pub enum Change<'a> {
     /// A message is done: acknowledged, expired, withheld or dropped.
     Settled {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// Its place in the order of the session's messages.
         sequence: u64,
     },
     /// A QoS 2 message of a client waits for its PUBREL.
     Held {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The client's packet identifier.
         packet_id: PacketId,
         /// The message; `None` where it was refused and acknowledged all the same.
@@ -137,7 +137,7 @@ pub enum Change<'a> {
     /// The PUBREL came.
     Released {
         /// Which session.
-        session: &'a SessionName,
+        session: &'a Arc<SessionName>,
         /// The client's packet identifier.
         packet_id: PacketId,
     },

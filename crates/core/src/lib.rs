@@ -16,6 +16,7 @@ mod load;
 mod policy;
 mod radius;
 mod serve;
+mod store;
 mod toml;
 
 use pyo3::pymodule;
@@ -43,6 +44,8 @@ mod _core {
     use crate::radius::{Radius, RadiusFinding, RadiusHop, RadiusNumbers};
     #[pymodule_export]
     use crate::serve::serve;
+    #[pymodule_export]
+    use crate::store::{back_up_store, check_store, restore_store};
     #[pymodule_export]
     use crate::toml::{TomlValue, parse_toml};
 }

@@ -26,7 +26,12 @@ pub(crate) struct StateDirectory {
 impl StateDirectory {
     /// Makes what is missing, takes the lock and writes the pid file.
     pub(crate) fn open(root: &Path) -> Result<Self, ServeError> {
-        for path in [root.to_owned(), root.join("run"), root.join("evidence")] {
+        for path in [
+            root.to_owned(),
+            root.join("run"),
+            root.join("evidence"),
+            root.join("store"),
+        ] {
             make_private(&path)?;
         }
         let lock = lock(root)?;
@@ -46,6 +51,15 @@ impl StateDirectory {
 
     pub(crate) fn evidence(&self) -> PathBuf {
         self.root.join("evidence").join("evidence.log")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        Self::store_in(&self.root)
+    }
+
+    /// The same of a directory that nobody may be working on.
+    pub(crate) fn store_in(root: &Path) -> PathBuf {
+        root.join("store")
     }
 
     pub(crate) fn control_socket(&self) -> PathBuf {
@@ -100,7 +114,8 @@ fn make_private(path: &Path) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn lock(root: &Path) -> Result<File, ServeError> {
+/// Keeps every other data plane away for as long as the file is open.
+pub(crate) fn lock(root: &Path) -> Result<File, ServeError> {
     let path = root.join("run").join("data-plane.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -193,7 +208,12 @@ mod tests {
         let root = folder.path().join("state");
         let directory = StateDirectory::open(&root).unwrap();
         directory.announce("127.0.0.1:8883".parse().unwrap()).unwrap();
-        for path in [&root, &root.join("run"), &root.join("evidence")] {
+        for path in [
+            &root,
+            &root.join("run"),
+            &root.join("evidence"),
+            &root.join("store"),
+        ] {
             assert_eq!(mode(path), 0o700, "{}", path.display());
         }
         for name in ["data-plane.pid", "listener.json", "data-plane.lock"] {

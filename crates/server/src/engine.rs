@@ -6,22 +6,25 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use motte_broker::{Broker, ConnectionId, InstallReport, MemoryStore};
+use motte_broker::{Broker, ConnectionId, DurableState, InstallReport};
 use motte_guard::{CertificateFacts, Denial, InstallError, Layer, Now};
 use motte_mqtt::ReasonCode;
 use motte_policy::Snapshot;
+use motte_store::SqliteStore;
 use tokio::sync::Notify;
 
 use crate::barrier::{Progress, Witnesses};
 use crate::clock::Clock;
+use crate::error::ServeError;
 use crate::evidence::EvidenceSender;
 use crate::gate::Gate;
 use crate::log;
-use crate::wake::{Mailbox, Slot, wake_all};
+use crate::metrics::CommitLatency;
+use crate::wake::{Mailbox, Slot, lock, wake_all};
 
 /// Plaintext bytes taken from the broker in one turn: four full TLS records, one system call. More
 /// would hold more memory for each slow reader without saving anything that can be measured.
@@ -57,19 +60,24 @@ pub(crate) struct Traffic {
 
 /// What is guarded by the lock.
 struct State {
-    broker: Broker<MemoryStore>,
+    broker: Broker<SqliteStore>,
     slots: HashMap<ConnectionId, Arc<Slot>>,
 }
 
 /// Shared by all threads of the data plane.
 pub(crate) struct Engine {
     state: Mutex<State>,
+    /// What the store kept, until a policy is in force that can judge it.
+    kept: Mutex<Option<DurableState>>,
     broken: AtomicBool,
+    /// Why the data plane has to stop, if something failed that it cannot go on without.
+    failure: OnceLock<ServeError>,
     /// Told when the data plane has to stop.
     pub(crate) stop: Notify,
     pub(crate) clock: Clock,
     pub(crate) progress: Progress,
     pub(crate) traffic: Traffic,
+    pub(crate) commit_latency: CommitLatency,
     pub(crate) evidence: EvidenceSender,
     pub(crate) gate: Arc<Gate>,
     mailboxes: Vec<Mailbox>,
@@ -79,7 +87,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        broker: Broker<MemoryStore>,
+        (broker, kept): (Broker<SqliteStore>, DurableState),
         clock: Clock,
         evidence: EvidenceSender,
         gate: Arc<Gate>,
@@ -90,11 +98,14 @@ impl Engine {
                 broker,
                 slots: HashMap::new(),
             }),
+            kept: Mutex::new(Some(kept)),
             broken: AtomicBool::new(false),
+            failure: OnceLock::new(),
             stop: Notify::new(),
             clock,
             progress: Progress::default(),
             traffic: Traffic::default(),
+            commit_latency: CommitLatency::default(),
             evidence,
             gate,
             mailboxes: (0..threads).map(|_| Mailbox::default()).collect(),
@@ -126,6 +137,17 @@ impl Engine {
         Broken
     }
 
+    /// Something failed that the data plane cannot go on without: it stops, and says why.
+    pub(crate) fn fail(&self, error: ServeError) {
+        let _ = self.failure.set(error);
+        self.stop.notify_one();
+    }
+
+    /// Why it had to stop, if it had to.
+    pub(crate) fn failure(&self) -> Option<&ServeError> {
+        self.failure.get()
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, State>, Broken> {
         self.state.lock().map_err(|_| self.break_down())
     }
@@ -134,7 +156,7 @@ impl Engine {
     pub(crate) fn with<R>(
         &self,
         here: Option<usize>,
-        action: impl FnOnce(&mut Broker<MemoryStore>, Now) -> R,
+        action: impl FnOnce(&mut Broker<SqliteStore>, Now) -> R,
     ) -> Result<R, Broken> {
         let mut wakes = Vec::new();
         let result = {
@@ -150,7 +172,7 @@ impl Engine {
     /// Does something after which no connection may go on as before, and returns whom to wait for.
     pub(crate) fn change<R>(
         &self,
-        action: impl FnOnce(&mut Broker<MemoryStore>, Now) -> R,
+        action: impl FnOnce(&mut Broker<SqliteStore>, Now) -> R,
     ) -> Result<(R, Witnesses), Broken> {
         let mut wakes = Vec::new();
         let (result, witnesses) = {
@@ -177,12 +199,31 @@ impl Engine {
         let (installed, witnesses) = self.change(|broker, now| {
             let report = broker.install(snapshot.clone(), now)?;
             self.gate.set_banned(snapshot.exceptions().banned().to_vec());
+            self.restore(broker, now);
             Ok(report)
         })?;
         if installed.is_ok() && !snapshot.exceptions().banned().is_empty() {
             self.cut_off_banned()?;
         }
         Ok(installed.map(|report| (report, witnesses)))
+    }
+
+    /// Takes in what the store kept, the first time that a policy is in force.
+    fn restore(&self, broker: &mut Broker<SqliteStore>, now: Now) {
+        let Some(kept) = lock(&self.kept).take() else {
+            return;
+        };
+        match broker.restore(kept, now) {
+            Ok(report) => log::info(format_args!(
+                "restored {} sessions, {} subscriptions and {} retained messages",
+                report.sessions, report.subscriptions, report.retained
+            )),
+            // Nobody could have come in before a policy was in force.
+            Err(error) => {
+                log::error(format_args!("what was kept cannot be restored: {error}"));
+                self.break_down();
+            }
+        }
     }
 
     /// Shuts the connections from addresses that may not connect any more. Those that are opened from

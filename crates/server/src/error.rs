@@ -14,6 +14,8 @@ pub enum ServeErrorKind {
     AddressInUse,
     /// A certificate, key or authority file is not usable.
     Credentials,
+    /// The durable store cannot be used, or failed.
+    Store,
     /// The operating system refused something.
     System,
     /// The broker broke inside; going on could mean serving without a policy.

@@ -72,6 +72,7 @@ impl Collector for Scrape {
         self.state(&mut page)?;
         self.traffic(&mut page)?;
         self.layers(&mut page)?;
+        self.store(&mut page)?;
         self.evidence(&mut page)
     }
 }
@@ -177,6 +178,16 @@ impl Scrape {
         page.counters("permits", "Passed checks by action", "action", &permits)
     }
 
+    fn store(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
+            "store_full",
+            "Whether messages are refused because the disk takes nothing more",
+            u64::from(self.figures.is_store_full),
+        )?;
+        let help = "Seconds until what was recorded together is durable";
+        page.latency("store_commit_seconds", help, &self.engine.commit_latency)
+    }
+
     fn evidence(&self, page: &mut Page<'_>) -> fmt::Result {
         let evidence = self.engine.evidence.status();
         let waiting = u64::try_from(evidence.waiting).unwrap_or(u64::MAX);
@@ -198,10 +209,12 @@ impl Scrape {
             "Records that a follower was too slow for",
             dropped,
         )?;
-        let latency = &self.engine.evidence.commit_latency().0;
         let help = "Seconds until written evidence is safe";
-        let encoder = page.descriptor("evidence_commit_seconds", help, MetricType::Histogram)?;
-        latency.encode(encoder)
+        page.latency(
+            "evidence_commit_seconds",
+            help,
+            self.engine.evidence.commit_latency(),
+        )
     }
 }
 
@@ -226,6 +239,11 @@ impl Page<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let encoder = self.descriptor(name, help, MetricType::Counter)?;
         ConstCounter::new(value).encode(encoder)
+    }
+
+    fn latency(&mut self, name: &str, help: &str, latency: &CommitLatency) -> fmt::Result {
+        let encoder = self.descriptor(name, help, MetricType::Histogram)?;
+        latency.0.encode(encoder)
     }
 
     fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> fmt::Result {

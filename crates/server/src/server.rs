@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use motte_broker::{Broker, BrokerSettings, MemoryStore};
+use motte_broker::{Broker, BrokerSettings};
 use motte_guard::evidence::{Kind, Record};
 use motte_guard::{Guard, GuardSettings};
+use motte_store::Committer;
 use rustls::crypto::aws_lc_rs;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,7 @@ use crate::gate::Gate;
 use crate::listener::{self, Worker};
 use crate::settings::Settings;
 use crate::snapshot_file::{self, Stored};
+use crate::store::{Ready, Writing};
 use crate::tls::{Presented, Tls};
 use crate::{admin, limits, log, timer};
 
@@ -40,6 +42,7 @@ pub struct Server {
     engine: Arc<Engine>,
     /// Joined in this order: the supervisor ends first and ends the others.
     threads: Vec<JoinHandle<()>>,
+    writing: Option<Writing>,
     evidence: Option<EvidenceLog>,
     /// Given back last: until then nobody else may work on the directory.
     directory: StateDirectory,
@@ -72,15 +75,19 @@ impl Server {
             .map_err(|error| failed("find out the port", &error))?;
         let admin = settings.metrics.map(admin::bind).transpose()?;
         let control_socket = control::bind(&directory.control_socket())?;
+        let store = Ready::open(&directory, clock)?;
         let evidence = EvidenceLog::open(&directory.evidence(), settings.evidence, clock.now())?;
-        let engine = engine(settings, clock, evidence.sender())?;
+        let (engine, committer) = engine(settings, clock, evidence.sender(), store)?;
         let started = Record::new(Kind::Started, clock.now()).detail(format!("listening on {address}"));
         engine.evidence.send(started);
         load_snapshot(&engine, &directory);
+        let writing =
+            Writing::start(committer, engine.clone()).map_err(|error| failed("start a thread", &error))?;
         let mut server = Self {
             address,
             engine,
             threads: Vec::new(),
+            writing: Some(writing),
             evidence: Some(evidence),
             directory,
         };
@@ -113,6 +120,9 @@ impl Server {
     /// If it stopped because it broke.
     pub fn wait(mut self) -> Result<(), ServeError> {
         self.finish();
+        if let Some(error) = self.engine.failure() {
+            return Err(error.clone());
+        }
         if self.engine.is_broken() {
             return Err(ServeError::new(
                 ServeErrorKind::Broken,
@@ -197,6 +207,10 @@ impl Server {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // Nobody records any more: what was said last can become durable.
+        if let Some(writing) = self.writing.take() {
+            writing.finish();
+        }
         let Some(evidence) = self.evidence.take() else {
             return;
         };
@@ -222,7 +236,12 @@ impl Drop for Server {
     }
 }
 
-fn engine(settings: &Settings, clock: Clock, evidence: EvidenceSender) -> Result<Arc<Engine>, ServeError> {
+fn engine(
+    settings: &Settings,
+    clock: Clock,
+    evidence: EvidenceSender,
+    store: Ready,
+) -> Result<(Arc<Engine>, Committer), ServeError> {
     let mut network = settings.network.clone();
     let room = limits::raise_open_files().map_err(|error| failed("read the limit of open files", &error))?;
     let room = u32::try_from(room).unwrap_or(u32::MAX);
@@ -249,12 +268,14 @@ fn engine(settings: &Settings, clock: Clock, evidence: EvidenceSender) -> Result
                 "check that getrandom is allowed here",
             )
         })?;
-    let broker = Broker::new(deadlines, guard, MemoryStore::default(), seed);
+    let (store, kept, committer) = store.into_parts();
+    let broker = (Broker::new(deadlines, guard, store, seed), kept);
     let threads = match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    Ok(Arc::new(Engine::new(broker, clock, evidence, gate, threads)))
+    let engine = Engine::new(broker, clock, evidence, gate, threads);
+    Ok((Arc::new(engine), committer))
 }
 
 /// Puts the last good snapshot in force. Without one everything is denied until one is installed.

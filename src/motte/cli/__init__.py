@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 from motte import __version__
-from motte.cli import audit, bench, demo, device, firmware, log, policy, pub, status, sub, top, up
+from motte.cli import (
+    audit,
+    bench,
+    demo,
+    device,
+    firmware,
+    log,
+    policy,
+    pub,
+    status,
+    store,
+    sub,
+    top,
+    up,
+)  # fmt: skip
 from motte.cli.invocation import DirectoryOption, Invocation, JsonOption, invocation
 from motte.errors import ExitCode, MotteError
 from motte.text import printable
@@ -35,6 +49,7 @@ app.add_typer(policy.app, name="policy")
 app.command("pub")(pub.pub)
 app.command("sub")(sub.sub)
 app.add_typer(log.app, name="log")
+app.add_typer(store.app, name="store")
 app.add_typer(firmware.app, name="firmware")
 app.command("audit")(audit.audit)
 app.command("demo")(demo.demo)

@@ -26,7 +26,7 @@ __all__ = ["up"]
 SHOWN_KINDS = frozenset(
     {
         "connected", "disconnected", "refused", "withheld", "session_taken_over", "banned",
-        "subscription_pruned", "will_dropped",
+        "subscription_pruned", "will_dropped", "store",
     }
 )  # fmt: skip
 """Kinds of event worth a line in the foreground; `motte log follow` shows all of them."""

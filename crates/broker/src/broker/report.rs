@@ -40,6 +40,8 @@ pub struct Figures {
     pub retained: Held,
     /// Messages that wait for a session or its acknowledgement.
     pub queued: Held,
+    /// Whether the store takes nothing more for now, so that messages of QoS 1 and 2 are refused.
+    pub is_store_full: bool,
     /// Timers that are set, for deadlines, wills and sessions.
     pub timers: usize,
     /// Passed and refused, by layer and action.
@@ -110,6 +112,7 @@ impl<S: Store> Broker<S> {
                 bytes: retained.bytes,
             },
             queued,
+            is_store_full: self.engine.store.is_full(),
             timers: self.timers.len(),
             counters: self.guard.counters().clone(),
             messages: MessageTotals {

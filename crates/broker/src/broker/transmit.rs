@@ -165,12 +165,11 @@ impl<S: Store> Broker<S> {
             let Some(packet_id) = state.outbound.send(waiting.clone()) else {
                 return;
             };
-            let is_durable = state.is_durable;
+            // QoS 1 needs not wait, but stays behind what does: messages keep their order.
+            let may_wait = waiting.qos == QoS::ExactlyOnce || state.outbound.is_awaiting();
+            let may_wait = may_wait && state.is_durable;
             self.engine.sent(session, sequence, packet_id);
-            if waiting.qos == QoS::ExactlyOnce
-                && is_durable
-                && self.must_wait(id, session, packet_id, sequence)
-            {
+            if may_wait && self.must_wait(id, session, packet_id, sequence) {
                 continue;
             }
             let outcome = self.write_message(id, session, &waiting, Some(packet_id), false, out, now);
@@ -227,7 +226,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A QoS 2 message is sent once its identifier is durable: after a crash it would go out under
+    /// Whether the message has to wait. A QoS 2 message is sent once its identifier is durable: after a crash it would go out under
     /// another one, and the client would take it for a second message.
     fn must_wait(
         &mut self,

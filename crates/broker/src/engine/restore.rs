@@ -23,7 +23,7 @@ impl<S: Store> Engine<S> {
             if session.is_durable {
                 state
                     .sessions
-                    .insert(session.name.clone(), durable_session(session));
+                    .insert((*session.name).clone(), durable_session(session));
             }
             if let Some(will) = &session.will {
                 let will = DurableWill {
@@ -31,7 +31,7 @@ impl<S: Store> Engine<S> {
                     content: will.content.clone(),
                     due: will.due,
                 };
-                state.wills.insert(session.name.clone(), will);
+                state.wills.insert((*session.name).clone(), will);
             }
         }
         // Expired ones as well: they are swept out later, and then the store is told.

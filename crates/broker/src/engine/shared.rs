@@ -196,7 +196,7 @@ impl<S: Store> Engine<S> {
     /// the session that they waited for, if the store knows it.
     fn redistribute(
         &mut self,
-        from: Option<&SessionName>,
+        from: Option<&Arc<SessionName>>,
         id: SessionId,
         taken: Vec<Taken>,
         least: Readiness,
@@ -257,7 +257,7 @@ impl<S: Store> Engine<S> {
         group: GroupId,
         member: &Subscriber,
         message: &Arc<Message>,
-        source: Option<(&SessionName, u64)>,
+        source: Option<(&Arc<SessionName>, u64)>,
     ) -> bool {
         let Some(group) = self.subscriptions.group_mut(group) else {
             return false;

@@ -74,7 +74,7 @@ pub(crate) fn will_request(content: &LastWill) -> WillRequest<'_> {
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) name: SessionName,
+    pub(crate) name: Arc<SessionName>,
     /// The identity as of the last CONNECT.
     pub(crate) principal: Arc<Principal>,
     /// Rights under the policy of this moment.
@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn new(name: SessionName, principal: Arc<Principal>, rights: Arc<Rights>) -> Self {
+    pub(crate) fn new(name: Arc<SessionName>, principal: Arc<Principal>, rights: Arc<Rights>) -> Self {
         Self {
             name,
             principal,

@@ -408,6 +408,11 @@ impl Outbound {
         });
     }
 
+    /// Whether a message waits for the store.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        !self.awaiting.is_empty()
+    }
+
     /// The next message that waited for the store and does not any more.
     pub(crate) fn next_awaited(&mut self, durable: Position) -> Option<(PacketId, Waiting)> {
         while self.awaiting.front()?.position <= durable {

@@ -78,7 +78,7 @@ impl DurableState {
                 expiry,
             } => self.keep_session(session, principal, expiry),
             Change::SessionEnded { session } => {
-                self.sessions.remove(session);
+                self.sessions.remove(&**session);
             }
             Change::WillKept {
                 session,
@@ -91,10 +91,10 @@ impl DurableState {
                     content: Box::new(content.clone()),
                     due,
                 };
-                self.wills.insert(session.clone(), will);
+                self.wills.insert((**session).clone(), will);
             }
             Change::WillDropped { session } => {
-                self.wills.remove(session);
+                self.wills.remove(&**session);
             }
             Change::Retained { message } => {
                 self.retained
@@ -109,10 +109,10 @@ impl DurableState {
                 session,
                 waiting,
             } => {
-                if let Some(state) = self.sessions.get_mut(from) {
+                if let Some(state) = self.sessions.get_mut(&**from) {
                     state.outbound.remove(&from_sequence);
                 }
-                if let Some(state) = self.sessions.get_mut(session) {
+                if let Some(state) = self.sessions.get_mut(&**session) {
                     state
                         .outbound
                         .insert(waiting.sequence, Progress::Waiting(waiting.clone()));
@@ -127,7 +127,7 @@ impl DurableState {
             | Change::Settled { session, .. }
             | Change::Held { session, .. }
             | Change::Released { session, .. } => {
-                if let Some(state) = self.sessions.get_mut(session) {
+                if let Some(state) = self.sessions.get_mut(&**session) {
                     state.apply(change);
                 }
             }
@@ -180,8 +180,10 @@ impl DurableSession {
             Change::Sent {
                 sequence, packet_id, ..
             } => {
-                if let Some(Progress::Waiting(waiting)) = self.outbound.remove(&sequence) {
-                    self.outbound.insert(sequence, Progress::Sent(packet_id, waiting));
+                if let Some(progress) = self.outbound.get_mut(&sequence)
+                    && let Progress::Waiting(waiting) = progress
+                {
+                    *progress = Progress::Sent(packet_id, waiting.clone());
                 }
             }
             Change::Received {

@@ -33,6 +33,8 @@ pub enum Kind {
     WillDropped,
     /// A grant was used in this manner, for the first time on this day.
     Used,
+    /// The durable store is full, has room again, or has failed.
+    Store,
     /// An address was banned for its failures.
     Banned,
     /// The log had an unfinished last line, which was cut off.

@@ -19,8 +19,9 @@ fn a_broker_that_broke_is_never_used_again() {
     .unwrap();
     let gate = Gate::new(NetworkSettings::default(), clock, log.sender());
     let guard = Guard::new(GuardSettings::new("home"));
-    let broker = Broker::new(BrokerSettings::default(), guard, MemoryStore::default(), [7; 32]);
-    let engine = Engine::new(broker, clock, log.sender(), gate, 1);
+    let opened = motte_store::open(folder.path(), clock.now()).unwrap();
+    let broker = Broker::new(BrokerSettings::default(), guard, opened.store, [7; 32]);
+    let engine = Engine::new((broker, opened.state), clock, log.sender(), gate, 1);
     assert_eq!(engine.with(None, |broker, _| broker.figures().generation), Ok(0));
     assert!(!engine.is_broken());
 

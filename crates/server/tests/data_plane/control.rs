@@ -131,7 +131,7 @@ fn bad_snapshots_are_refused_and_change_nothing() {
     );
     assert_eq!(
         std::fs::read_dir(fleet.state()).unwrap().count(),
-        3,
+        4,
         "no staged file is left"
     );
     // The same snapshot again changes nothing and is no error.
